@@ -1,0 +1,66 @@
+"""gradcheck: is a hand-written gradient right?
+
+The public door. Names are imported when they are first used, so that `import gradcheck_cli` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradcheck_cli.api import Report, check
+    from gradcheck_cli.checks.finding import Finding
+    from gradcheck_cli.domain import NONNEGATIVE, POSITIVE, REAL, SPD, index, integers, interval, one_of
+    from gradcheck_cli.errors import DeclarationError, GradcheckError, GradientError, LoadError, UsageError
+    from gradcheck_cli.helpers import AXES, PERMUTATIONS, unbroadcast
+    from gradcheck_cli.op import Op
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "api": ("Report", "check"),
+    "checks.finding": ("Finding",),
+    "domain": ("NONNEGATIVE", "POSITIVE", "REAL", "SPD", "index", "integers", "interval", "one_of"),
+    "errors": ("DeclarationError", "GradcheckError", "GradientError", "LoadError", "UsageError"),
+    "helpers": ("AXES", "PERMUTATIONS", "unbroadcast"),
+    "op": ("Op",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AXES",
+    "NONNEGATIVE",
+    "PERMUTATIONS",
+    "POSITIVE",
+    "REAL",
+    "SPD",
+    "DeclarationError",
+    "Finding",
+    "GradcheckError",
+    "GradientError",
+    "LoadError",
+    "Op",
+    "Report",
+    "UsageError",
+    "__version__",
+    "check",
+    "index",
+    "integers",
+    "interval",
+    "one_of",
+    "unbroadcast",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,107 @@
+"""Case -> the gradients that backward returns, one array per differentiated input, and their own rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.sample import Case, same
+from gradcheck_cli.stream import Stream
+
+Array = NDArray[Any]
+
+_MOVES = 3  # ulp-moved calls of backward: the spread of three draws, times the factors below, covers rounding
+# Four spreads of the element itself, six RMS spreads of the whole gradient (three draws can come out small by
+# accident; their pooled size cannot), eight roundings of the value. 0 false alarms on correct float32 gradients.
+_OWN, _POOLED, _LAST = 4.0, 6.0, 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """What backward returned, entry by entry; `count` is how many there were, None for a bare value."""
+
+    entries: tuple[Any, ...]
+    count: int
+    error: Exception | None = None
+    mutated: tuple[str, ...] = ()  # what backward changed: names of inputs, or "the cotangent"; put back
+
+
+def gradients(case: Case) -> Gradients:
+    """Call backward once with the case's cotangents."""
+    return _call(case, case.inputs, case.cotangents)
+
+
+def rounding(case: Case, position: int, gradient: Array) -> Array:
+    """How far backward's own rounding may move each entry of one gradient, estimated by moving its inputs by an ulp.
+
+    `position` counts the differentiated inputs. An array of the gradient's shape, in float64.
+    """
+    spreads = [_moved(case, position, gradient, turn) for turn in range(_MOVES)]
+    spread = np.max(spreads, axis=0) if gradient.size else np.zeros(gradient.shape)
+    pooled = np.sqrt(np.mean(np.square(spreads))) if gradient.size else 0.0
+    epsilon = np.finfo(case.inputs[case.op.differentiated[position]].dtype).eps
+    floor: Array = _OWN * spread + _POOLED * pooled + _LAST * epsilon * np.abs(gradient)
+    return np.nan_to_num(floor, nan=0.0, posinf=0.0)
+
+
+def _moved(case: Case, position: int, gradient: Array, turn: int) -> Array:
+    """How far one gradient moves when every input and cotangent moves by an ulp, up or down at random."""
+    stream = Stream(case.op.name, case.seed, case.index, "ulp", turn)
+    inputs = [_nudge(x, stream) for x in case.inputs]
+    cotangents = [_nudge(g, stream) for g in case.cotangents]
+    entries = _call(case, inputs, cotangents).entries
+    if position >= len(entries) or np.shape(entries[position]) != gradient.shape:
+        return np.zeros(gradient.shape)
+    with np.errstate(all="ignore"):
+        moved: Array = np.abs(np.asarray(entries[position], np.float64) - gradient)
+    return np.nan_to_num(moved, nan=0.0, posinf=0.0)
+
+
+def _nudge(x: Array, stream: Stream) -> Array:
+    """The float next to every entry, on a random side; zeros and other dtypes stay."""
+    if x.dtype.kind != "f":
+        return x
+    direction = np.where(stream.integers(2, x.shape) == 1, np.inf, -np.inf).astype(x.dtype)
+    return np.where(x == 0, x, np.nextafter(x, direction)).astype(x.dtype)
+
+
+def _call(case: Case, inputs: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
+    """Call backward, keep what it changes from spreading, and sort what it returns by differentiated input."""
+    assert case.outputs is not None
+    watched = {**dict(zip(case.op.names, inputs, strict=True)), **_numbered("the cotangent", cotangents)}
+    before = {name: np.copy(x) for name, x in watched.items()}
+    error, returned = None, None
+    try:
+        with np.errstate(all="ignore"):
+            returned = case.op.backward(
+                case.outputs.pack(cotangents), case.outputs.pack(case.outputs.arrays), *inputs, **case.params
+            )
+    except Exception as raised:  # Whatever a backward raises is a finding, not our crash.
+        error = raised
+    entries, count = _sorted_entries(case, returned)
+    changed = tuple(name for name, x in watched.items() if not same(x, before[name]))
+    if changed:  # A gradient may be a view of what is about to be put back.
+        entries = tuple(np.copy(e) if isinstance(e, np.ndarray) else e for e in entries)
+    for name in changed:
+        watched[name][...] = before[name]
+    return Gradients(entries, count, error, changed)
+
+
+def _sorted_entries(case: Case, returned: Any) -> tuple[tuple[Any, ...], int]:
+    """One entry per differentiated input; backward may also return one (or None) for every input."""
+    wanted = case.op.differentiated
+    several = isinstance(returned, (tuple, list))
+    entries = tuple(returned) if several else (returned,)
+    if len(entries) == len(case.op.names) != len(wanted):
+        return tuple(entries[i] for i in wanted), len(wanted)
+    return entries, len(entries)
+
+
+def _numbered(label: str, arrays: Sequence[Array]) -> dict[str, Array]:
+    if len(arrays) == 1:
+        return {label: arrays[0]}
+    return {f"{label} {i}": x for i, x in enumerate(arrays)}

@@ -1,0 +1,126 @@
+"""The Python door: `check(op)` and `check(forward, backward, shapes=[...])` -> Report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gradcheck_cli.checks.finding import Finding, Verdict
+from gradcheck_cli.errors import GradientError, UsageError
+from gradcheck_cli.numeric.classic import Classic
+from gradcheck_cli.op import Op
+from gradcheck_cli.runner import OpResult, Options, RunFinished, run
+from gradcheck_cli.sample import Sampling
+from gradcheck_cli.signature import Shape, show
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found out about one op; `str(report)` is what the command line would print."""
+
+    run: RunFinished
+
+    @property
+    def result(self) -> OpResult:
+        """The op with all its cases."""
+        return self.run.ops[0]
+
+    @property
+    def verdict(self) -> Verdict:
+        """pass, fail, inconclusive, error or skip."""
+        return self.result.verdict
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gradient was judged, and right."""
+        return self.verdict is Verdict.PASS
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything that was noticed, warnings included."""
+        return self.result.findings
+
+    @property
+    def resolution(self) -> float | None:
+        """The smallest error that every case would have caught, relative to the gradient's largest entry."""
+        known = [r.resolution for case in self.result.cases for r in case.inputs if r.resolution is not None]
+        return max(known, default=None)
+
+    def raise_for_failures(self) -> None:
+        """Raise GradientError with the printed story unless the check passed."""
+        if not self.passed:
+            raise GradientError(str(self))
+
+    def __str__(self) -> str:
+        from gradcheck_cli.reporters.console import render
+
+        return render(self.run)
+
+
+def check(
+    op: Op | Callable[..., Any],
+    backward: Callable[..., Any] | None = None,
+    *,
+    shapes: Sequence[Shape] = (),
+    signature: str | None = None,
+    seed: int = 0,
+    cases: int = 20,
+    rank: int | None = None,
+    max_side: int = 4,
+    broadcast: bool = True,
+    dtype: str = "float64",
+    params: Mapping[str, Any] | None = None,
+    eps: float | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    **declaration: Any,
+) -> Report:
+    """Check an op, or a forward and a backward: `check(op, seed=0)`, `check(forward, backward, shapes=[(3, 4)])`.
+
+    `backward(grad, out, *inputs, **params)` returns one gradient per input. Without a `signature` the shapes are
+    taken as they are. `params` fixes params, as `--param` does; for a forward and a backward it gives them. Any of
+    `eps`, `rtol`, `atol` switches to the classic test. Further keywords (`domain`, `name`, `loops`, ...) are those
+    of `Op`. Raises DeclarationError or UsageError for what cannot be checked, never for a wrong gradient.
+    """
+    given = tuple(tuple(shape) for shape in shapes)
+    fixed = dict(params or {})
+    if not isinstance(op, Op):
+        op = _declare(op, backward, given, signature, fixed, declaration)
+    elif backward is not None or signature is not None or declaration:
+        raise UsageError("check(op) takes no backward and no declaration: the op has its own")
+    sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed)
+    options = Options(sampling, tolerances(eps, rtol, atol))
+    *_, last = run([op], options)
+    assert isinstance(last, RunFinished)
+    return Report(last)
+
+
+def tolerances(eps: float | None, rtol: float | None, atol: float | None) -> Classic | None:
+    """The classic test if any of its numbers was given, completed by its defaults."""
+    given = {"eps": eps, "rtol": rtol, "atol": atol}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return Classic(**chosen) if chosen else None
+
+
+def _declare(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any] | None,
+    shapes: tuple[Shape, ...],
+    signature: str | None,
+    params: Mapping[str, Any],
+    declaration: Mapping[str, Any],
+) -> Op:
+    if backward is None:
+        raise UsageError("check() needs an Op, or a forward and a backward")
+    if signature is None and not shapes:
+        raise UsageError("check(forward, backward) needs shapes=[(3, 4), ...], one per input, or a signature")
+    text = signature or ",".join(show(shape) for shape in shapes).replace(",)", ")")
+    choices = {name: [value] for name, value in params.items()}
+    return Op(forward, backward, text, params=choices, **{"name": _name(forward), **declaration})
+
+
+def _name(forward: Callable[..., Any]) -> str:
+    """A function's name; one that has no speakable name (a lambda) is called `forward`."""
+    name = str(getattr(forward, "__name__", "forward"))
+    return name if name.isidentifier() else "forward"

@@ -1,0 +1,126 @@
+"""GC3xx and GC4xx: does forward run, stay finite, keep its promises and leave its inputs alone?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.checks.finding import Finding, Severity
+from gradcheck_cli.errors import describe
+from gradcheck_cli.sample import Case
+from gradcheck_cli.signature import show
+from gradcheck_cli.source import name_of, raised_at
+
+
+def check_forward(case: Case) -> Iterator[Finding]:
+    """Findings about forward; an ERROR or FAILURE among them means that no gradient can be judged."""
+    name = name_of(case.op.forward)
+    if case.outputs is None:
+        assert case.error is not None
+        place = raised_at(case.error)
+        yield Finding(
+            "GC401",
+            "forward_raises",
+            Severity.ERROR,
+            case,
+            f"{name} raises {describe(case.error)}" + (f" at {place}" if place else ""),
+            "declare what forward accepts: a signature, a domain or params that fit it",
+        )
+        return
+    if case.mutated:
+        yield Finding(
+            "GC406",
+            "mutates_input",
+            Severity.FAILURE,
+            case,
+            f"{name} changes {', '.join(case.mutated)} in place",
+            f"work on a copy: {case.mutated[0]} = {case.mutated[0]}.copy()",
+            input=case.mutated[0],
+        )
+    yield from _shapes(case)
+    yield from _dtypes(case)
+    yield from _values(case)
+
+
+def _shapes(case: Case) -> Iterator[Finding]:
+    assert case.outputs is not None
+    signature = case.op.gufunc
+    expected = signature.output_shapes(signature.bind(case.shapes, case.op.names))
+    actual = tuple(y.shape for y in case.outputs.arrays)
+    if expected is None or expected == actual:
+        return
+    yield Finding(
+        "GC403",
+        "contradicts_signature",
+        Severity.FAILURE,
+        case,
+        f"{name_of(case.op.forward)} returns {_shapes_text(actual)}, but {signature.text} promises {_shapes_text(expected)}",
+        "correct the signature, or leave out the arrow where the output depends on params",
+    )
+
+
+def _dtypes(case: Case) -> Iterator[Finding]:
+    assert case.outputs is not None
+    given = {str(case.inputs[i].dtype) for i in case.op.differentiated}
+    for output in case.outputs.arrays:
+        if output.dtype.kind not in "fc":
+            yield Finding(
+                "GC404",
+                "wrong_dtype",
+                Severity.FAILURE,
+                case,
+                f"{name_of(case.op.forward)} returns {output.dtype}, which has no derivative",
+                "return floating-point numbers",
+            )
+        elif output.dtype.kind == "f" and str(output.dtype) not in given:
+            yield Finding(
+                "GC404",
+                "wrong_dtype",
+                Severity.WARNING,
+                case,
+                f"{name_of(case.op.forward)} returns {output.dtype} for {' and '.join(sorted(given))} inputs",
+                "keep the dtype of the inputs",
+            )
+
+
+def _values(case: Case) -> Iterator[Finding]:
+    assert case.outputs is not None
+    outputs = case.outputs.arrays
+    bad = [y for y in outputs if y.dtype.kind in "fc" and not np.all(np.isfinite(y))]
+    if bad:
+        count = sum(int(np.sum(~np.isfinite(y))) for y in bad)
+        yield Finding(
+            "GC402",
+            "not_finite",
+            Severity.FAILURE,
+            case,
+            f"{name_of(case.op.forward)} returns {count} of {sum(y.size for y in outputs)} entries that are NaN or infinite",
+            "narrow the op's domain= to where forward is finite, or mend forward",
+        )
+        return
+    try:
+        again = case.op.run([x.copy() for x in case.inputs] if case.mutated else case.inputs, case.params)
+        repeats = len(again.arrays) == len(outputs) and all(map(_alike, again.arrays, outputs))
+    except Exception:
+        repeats = False
+    if not repeats:
+        yield Finding(
+            "GC405",
+            "nondeterministic",
+            Severity.FAILURE,
+            case,
+            f"{name_of(case.op.forward)} gives another answer when it is called again with the same inputs",
+            "take randomness from an input or a seeded param, so that forward is a function",
+        )
+
+
+def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Equal beyond rounding: threads may add up in another order."""
+    return a.shape == b.shape and bool(np.all(np.abs(a - b) <= 64 * np.finfo(b.dtype).eps * np.max(np.abs(b), initial=0)))
+
+
+def _shapes_text(shapes: tuple[tuple[int, ...], ...]) -> str:
+    return " and ".join(map(show, shapes))

@@ -1,0 +1,145 @@
+"""GC1xx and GC3xx: is what backward returns a gradient at all, in number, shape and dtype?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.analytic import Gradients
+from gradcheck_cli.checks.finding import Finding, Severity
+from gradcheck_cli.errors import describe
+from gradcheck_cli.sample import Case
+from gradcheck_cli.signature import Shape, show
+from gradcheck_cli.source import name_of, raised_at
+
+
+def check_structure(case: Case, returned: Gradients) -> Iterator[Finding]:
+    """Findings about the number, shape and dtype of the gradients."""
+    backward = name_of(case.op.backward)
+    if returned.error is not None:
+        place = raised_at(returned.error)
+        yield Finding(
+            "GC106",
+            "crashes",
+            Severity.ERROR,
+            case,
+            f"{backward} raises {describe(returned.error)}" + (f" at {place}" if place else ""),
+        )
+        return
+    if returned.mutated:
+        yield Finding(
+            "GC301",
+            "mutates_upstream" if returned.mutated[0].startswith("the ") else "mutates_input",
+            Severity.FAILURE,
+            case,
+            f"{backward} changes {', '.join(returned.mutated)} in place",
+            "work on a copy; the caller still needs the original",
+        )
+    wanted = case.op.differentiated
+    if returned.count != len(wanted):
+        names = ", ".join(case.op.names[i] for i in wanted)
+        yield Finding(
+            "GC102",
+            "wrong_count",
+            Severity.FAILURE,
+            case,
+            f"{backward} returns {returned.count} gradient{'s' * (returned.count != 1)} "
+            f"for {len(wanted)} differentiable input{'s' * (len(wanted) != 1)} ({names})",
+            "return one gradient per differentiable input, in order, as a tuple",
+        )
+        return
+    for position, entry in zip(wanted, returned.entries, strict=True):
+        yield from _check_entry(case, position, entry)
+
+
+def usable(returned: Gradients, case: Case) -> dict[int, NDArray[np.float64]]:
+    """Input position -> gradient in float64, for every gradient of the right shape that holds numbers."""
+    if returned.error is not None or returned.count != len(case.op.differentiated):
+        return {}
+    arrays = {i: _as_array(e) for i, e in zip(case.op.differentiated, returned.entries, strict=True)}
+    return {
+        i: array.astype(np.float64)
+        for i, array in arrays.items()
+        if array is not None and array.shape == case.inputs[i].shape
+    }
+
+
+def _check_entry(case: Case, position: int, entry: Any) -> Iterator[Finding]:
+    name, data = case.op.names[position], case.inputs[position]
+    if entry is None:
+        yield Finding(
+            "GC103",
+            "missing",
+            Severity.FAILURE,
+            case,
+            f"grad {name} is None",
+            f"return an array of {name}'s shape, of zeros where the output does not depend on it; "
+            "or declare the input as not differentiable",
+            input=name,
+        )
+        return
+    array = _as_array(entry)
+    if array is None:
+        yield Finding(
+            "GC105",
+            "not_an_array",
+            Severity.FAILURE,
+            case,
+            f"grad {name} is a {type(entry).__name__}, not an array of numbers",
+            input=name,
+        )
+        return
+    if array.shape != data.shape:
+        yield _wrong_shape(case, name, array.shape, data.shape)
+    # A Python number takes whatever dtype it meets: only arrays and NumPy scalars can drift.
+    if hasattr(entry, "dtype") and array.dtype != data.dtype:
+        yield Finding(
+            "GC104",
+            "wrong_dtype",
+            Severity.FAILURE,
+            case,
+            f"grad {name} is {array.dtype}; {name} is {data.dtype}",
+            f"grad_{name}.astype({name}.dtype), or find the constant or call that changes it",
+            input=name,
+        )
+
+
+def _wrong_shape(case: Case, name: str, got: Shape, wanted: Shape) -> Finding:
+    cause, reason, suggestion = _shape_cause(name, got, wanted)
+    return Finding(
+        "GC101",
+        cause,
+        Severity.FAILURE,
+        case,
+        f"grad {name} has shape {show(got)}; {name} has shape {show(wanted)}.{reason}",
+        suggestion,
+        input=name,
+        evidence={"shape": list(got), "expected": list(wanted)},
+    )
+
+
+def _shape_cause(name: str, got: Shape, wanted: Shape) -> tuple[str, str, str]:
+    """(cause, sentence, what to write) for a gradient of the wrong shape."""
+    padded = (1,) * (len(got) - len(wanted)) + wanted
+    axes = [a for a in range(len(got)) if a < len(got) - len(wanted) or padded[a] != got[a]]
+    if len(got) >= len(wanted) and all(p in (1, g) for p, g in zip(padded, got, strict=True)):
+        where = f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
+        reason = f" {name} was broadcast along {where}: sum the gradient over {'it' if len(axes) == 1 else 'them'}."
+        return "missing_unbroadcast", reason, f"unbroadcast(grad_{name}, {name})"
+    if got == wanted[::-1]:
+        return "not_transposed", " It is the transpose.", f"np.transpose(grad_{name})"
+    if sorted(side for side in got if side != 1) == sorted(side for side in wanted if side != 1):
+        return "wrong_shape", " The entries are as many: a reshape or a transpose is missing.", ""
+    return "wrong_shape", "", ""
+
+
+def _as_array(entry: Any) -> NDArray[Any] | None:
+    """The entry as a numeric array, or None."""
+    try:
+        array = np.asarray(entry)
+    except Exception:  # Ragged lists, or objects whose __array__ raises.
+        return None
+    return array if array.dtype.kind in "fiub" else None

@@ -1,0 +1,110 @@
+"""The command: `gradcheck`. Commands are imported when they are called; `--help` imports no numpy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from gradcheck_cli import __version__
+from gradcheck_cli.cli.lazy import LazyGroup
+from gradcheck_cli.errors import GradcheckError, describe
+
+# name -> (module in this folder, what `gradcheck --help` says); the modules stay unimported until called.
+COMMANDS = {
+    "run": ("run", "Check the gradients of ops."),
+    "list": ("list_ops", "List ops: names, signatures, formulas."),
+    "show": ("show", "Show one op: signature, formula, domain, params, what is checked."),
+}
+
+INTERNAL_ERROR, USAGE_ERROR, INTERRUPTED, TERMINATED = 3, 2, 130, 143
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GRADCHECK"},
+    epilog="Start with: gradcheck run matmul --shape 2,3,4,5",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="gradcheck")
+def cli() -> None:
+    """Check hand-written gradients against numeric derivatives."""
+
+
+class Terminated(BaseException):
+    """SIGTERM, as an exception: what was finished is still reported."""
+
+
+def main() -> NoReturn:
+    """The console script: run the command, turn every error into one line and an exit code."""
+    _one_blas_thread()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(prog_name="gradcheck", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        code = _complain(_click_message(error), USAGE_ERROR)
+    except GradcheckError as error:
+        code = _complain(str(error), USAGE_ERROR)
+    except (KeyboardInterrupt, click.Abort):
+        code = _complain("interrupted", INTERRUPTED)
+    except Terminated:
+        code = _complain("terminated", TERMINATED)
+    except BrokenPipeError:
+        code = INTERNAL_ERROR  # whoever read our output is gone, and needs no message
+    except OSError as error:
+        code = _complain(f"output could not be written: {error.strerror or error}", INTERNAL_ERROR)
+    except Exception as error:
+        code = _internal_error(error)
+    _leave(code)
+
+
+def _one_blas_thread() -> None:
+    """More threads make small products slower, and numpy's import too. Must happen before numpy comes in."""
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _click_message(error: click.ClickException) -> str:
+    """click's message on one line, with the command it concerns and a way on."""
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.NoArgsIsHelpError):
+        return message
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "gradcheck"
+    return f"{message.rstrip('.')} (see {command} --help)"
+
+
+def _complain(message: str, code: int) -> int:
+    from gradcheck_cli.reporters.text import printable
+
+    click.echo(f"gradcheck: {printable(message)}", err=True)
+    return code
+
+
+def _internal_error(error: Exception) -> int:
+    """Our own fault: say so, and leave the traceback to those who ask for it."""
+    if os.environ.get("GRADCHECK_TRACEBACK"):
+        raise error
+    return _complain(
+        f"internal error: {describe(error)}; please report it (GRADCHECK_TRACEBACK=1 shows where)", INTERNAL_ERROR
+    )
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without a second complaint from Python about a stdout that cannot be flushed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -1,0 +1,30 @@
+"""`gradcheck list`: the ops there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gradcheck_cli.cli.complete import complete_targets
+
+
+@click.command("list", short_help="List ops: names, signatures, formulas.")
+@click.argument("targets", nargs=-1, shell_complete=complete_targets)
+@click.option("-k", "expression", metavar="EXPR", help="Keep ops whose name matches: 'mul and not matmul'.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def command(**options: Any) -> int:
+    """List the ops that TARGETS name, or all installed ones."""
+    from gradcheck_cli.cli.select import select
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr, use_color, width
+    from gradcheck_cli.registry import resolve
+    from gradcheck_cli.reporters.catalogue import render_list
+
+    with ops_print_to_stderr() as stdout:
+        ops = select(resolve(options["targets"]), options["expression"], ())
+        if not ops:
+            click.echo("gradcheck: nothing was selected: -k leaves no op", err=True)
+            return 5
+        stdout.write(render_list(ops, width=width(stdout), color=use_color(options["color"], stdout)))
+        stdout.flush()
+    return 0

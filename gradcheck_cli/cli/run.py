@@ -1,0 +1,151 @@
+"""`gradcheck run`: compose options, run, print, exit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gradcheck_cli.cli.complete import complete_targets
+from gradcheck_cli.cli.types import FiniteFloat, Integer, ReportTarget, Setting, ShapeType
+from gradcheck_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from gradcheck_cli.op import Op
+    from gradcheck_cli.runner import Options, RunFinished
+
+
+@click.command("run", short_help="Check the gradients of ops.")
+@click.argument("targets", nargs=-1, shell_complete=complete_targets)
+@click.option("--shape", "shapes", multiple=True, type=ShapeType(), help="Shape of an operand, in order: 2,3,4 or ().")
+@click.option("--rank", type=Integer(), help="Rank of the largest operand.")
+@click.option("--max-side", type=Integer(least=1), default=4, show_default=True, help="Largest random dimension.")
+@click.option("--max-elements", type=Integer(least=1), default=10_000_000, show_default=True, help="Largest array.")
+@click.option("--cases", type=Integer(least=1), default=20, show_default=True, help="Random cases per op.")
+@click.option("--broadcast/--no-broadcast", default=True, show_default=True, help="Let operands broadcast.")
+@click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True)
+@click.option("--param", "params", multiple=True, type=Setting(), help="Fix a param: axis=-1.")
+@click.option("--seed", type=Integer(), default=0, show_default=True, help="Another seed, other values.")
+@click.option("--eps", type=FiniteFloat(above=0), help="Step of the classic test.  [1e-6]")
+@click.option("--rtol", type=FiniteFloat(least=0), help="Relative tolerance of the classic test.  [1e-3]")
+@click.option("--atol", type=FiniteFloat(least=0), help="Absolute tolerance of the classic test.  [1e-5]")
+@click.option("-k", "expression", metavar="EXPR", help="Keep ops whose name matches: 'mul and not matmul'.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out ops of that name.")
+@click.option("-x", "first", is_flag=True, help="Stop at the first failed case.")
+@click.option("--maxfail", type=Integer(least=1), help="Stop after so many failed cases.")
+@click.option("--report", "reports", multiple=True, type=ReportTarget(), help="Also write json=PATH (- is stdout).")
+@click.option("-v", "--verbose", is_flag=True, help="One line per case, and inconclusive cases too.")
+@click.option("-q", "--quiet", is_flag=True, help="Only what is wrong, and the summary.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def command(**options: Any) -> int:
+    """Check the gradients of TARGETS: op names, globs, file.py, file.py::op, pkg.module::op. All installed ops if none.
+
+    Without --eps, --rtol and --atol there is no tolerance: every numeric derivative carries its own error bar.
+
+    Exit codes: 0 all passed, 1 a gradient is wrong, 2 bad usage, 3 output failed, 5 nothing was checked.
+    """
+    from gradcheck_cli.cli.select import select
+    from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
+    from gradcheck_cli.registry import resolve
+
+    sinks = _sinks(options["reports"])
+    settings = _options(options)
+    with ops_print_to_stderr() as stdout:
+        ops = select(resolve(options["targets"]), options["expression"], options["exclude"])
+        if not ops:
+            click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
+            return 5
+        verbosity = options["verbose"] - options["quiet"]
+        finished, interruption = _run(ops, settings, Progress(sys.stderr, enabled=verbosity >= 0))
+        _write(finished, sinks, stdout, options["color"], verbosity)
+    if interruption is not None:
+        raise interruption
+    return finished.exit_code
+
+
+def _options(options: dict[str, Any]) -> Options:
+    from gradcheck_cli.api import tolerances
+    from gradcheck_cli.runner import Options
+    from gradcheck_cli.sample import Sampling
+
+    sampling = Sampling(
+        seed=options["seed"],
+        cases=options["cases"],
+        shapes=options["shapes"],
+        rank=options["rank"],
+        max_side=options["max_side"],
+        broadcast=options["broadcast"],
+        dtype=options["dtype"],
+        params=dict(options["params"]),
+        max_elements=options["max_elements"],
+    )
+    maxfail = 1 if options["first"] else options["maxfail"]
+    return Options(sampling, tolerances(options["eps"], options["rtol"], options["atol"]), maxfail)
+
+
+def _run(ops: Sequence[Op], options: Options, progress: Any) -> tuple[RunFinished, BaseException | None]:
+    """Run to the end, or to an interruption: what was finished until then is still a result."""
+    import time
+
+    from gradcheck_cli.cli import Terminated
+    from gradcheck_cli.runner import OpResult, OpStarted, RunFinished, run
+
+    started = time.perf_counter()
+    done: list[OpResult] = []
+    try:
+        for event in run(ops, options):
+            if isinstance(event, OpStarted):
+                progress.show(f"{event.number}/{event.total} {event.op.name}")
+            elif isinstance(event, OpResult):
+                done.append(event)
+            elif isinstance(event, RunFinished):
+                return event, None
+    except (KeyboardInterrupt, Terminated) as interruption:
+        stopped = f"interrupted: {len(done)} of {len(ops)} ops were checked"
+        return RunFinished(tuple(done), options, time.perf_counter() - started, stopped), interruption
+    finally:
+        progress.clear()
+    raise AssertionError("a run ends with RunFinished")
+
+
+def _sinks(reports: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Check formats and paths before anything runs: a report that cannot be written must not cost a run."""
+    from gradcheck_cli.reporters import FORMATS
+
+    if sum(path == "-" for _, path in reports) > 1:
+        raise UsageError("only one --report can go to stdout (-)")
+    for kind, path in reports:
+        if kind not in FORMATS:
+            raise UsageError(f"no report format {kind!r}; there is {', '.join(FORMATS)}")
+        folder = Path(path).parent
+        if path == "-":
+            continue
+        if Path(path).is_dir() or not folder.is_dir():
+            raise UsageError(f"report {path} cannot be written: {'a folder' if Path(path).is_dir() else f'no folder {folder}'}")
+        if not os.access(path if Path(path).exists() else folder, os.W_OK):
+            raise UsageError(f"report {path} cannot be written: permission denied")
+    return list(reports)
+
+
+def _write(
+    finished: RunFinished, sinks: Sequence[tuple[str, str]], stdout: Any, color: str, verbosity: int
+) -> None:
+    """The table on stdout, or on stderr where a report claims stdout; then the reports."""
+    from gradcheck_cli.cli.terminal import use_color, width
+    from gradcheck_cli.reporters import renderer
+    from gradcheck_cli.reporters.console import render
+
+    screen = sys.stderr if any(path == "-" for _, path in sinks) else stdout
+    screen.write(render(finished, width=width(screen), color=use_color(color, screen), verbosity=verbosity))
+    screen.flush()
+    for kind, path in sinks:
+        text = renderer(kind)(finished)
+        if path == "-":
+            stdout.write(text)
+            stdout.flush()
+        else:
+            Path(path).write_text(text, encoding="utf-8")

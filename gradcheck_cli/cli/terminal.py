@@ -1,0 +1,57 @@
+"""What the process writes to: whether it is a terminal, how wide, in colour, and where an op's own prints go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+
+def use_color(choice: str, stream: TextIO) -> bool:
+    """--color first, then NO_COLOR and FORCE_COLOR, then whether the stream is a terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def width(stream: TextIO) -> int | None:
+    """Columns of the terminal, or what COLUMNS says; None where neither is known: nothing is folded then."""
+    if stream.isatty():
+        return max(shutil.get_terminal_size().columns, 40)
+    columns = os.environ.get("COLUMNS", "")
+    return max(int(columns), 40) if columns.isascii() and columns.isdigit() and int(columns) > 0 else None
+
+
+@contextlib.contextmanager
+def ops_print_to_stderr() -> Iterator[TextIO]:
+    """Send what op code prints to stderr, and yield the real stdout: a report must not be mixed with it."""
+    stdout = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        yield stdout
+
+
+class Progress:
+    """One line on stderr that says which op is being checked; nothing where stderr is no terminal."""
+
+    def __init__(self, stream: TextIO, enabled: bool) -> None:
+        self._stream = stream
+        self._enabled = enabled and stream.isatty()
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if self._enabled:
+            self._stream.write(f"\r\x1b[2K{text[: max(shutil.get_terminal_size().columns - 1, 1)]}")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Remove the line."""
+        if self._enabled:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()

@@ -1,0 +1,227 @@
+"""Where an operand's values come from: draw them, and keep perturbations inside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.stream import Stream
+
+Array = NDArray[Any]
+
+# Random values of an unbounded domain come from [-REACH, REACH]: large enough to bend every elementary function,
+# small enough that exp and x**y stay readable.
+REACH = 3.0
+# How close to a border or an avoided point a random value may come, as a fraction of the drawn range. Values nearer
+# than that are edge cases, drawn on purpose and not by chance.
+MARGIN = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A set of values that an operand may take; `differentiable` says whether slopes are asked for."""
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the operand is a continuous variable."""
+        return True
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and largest value, for steps that must stay inside."""
+        return -math.inf, math.inf
+
+    def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
+        """Random values as short decimals; raises ValueError where the domain has none of that shape."""
+        raise NotImplementedError
+
+    def project(self, direction: Array) -> Array:
+        """The part of a direction (of the operand's shape) that keeps the operand in its domain."""
+        return direction
+
+    def avoiding(self, *points: float) -> Domain:
+        """The same domain without the neighbourhood of some points (kinks, poles)."""
+        raise TypeError(f"{self} cannot avoid points; only intervals can")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval(Domain):
+    """Real numbers between two borders, without the neighbourhood of `avoided` points."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    avoided: tuple[float, ...] = ()
+    closed: bool = False  # whether the borders themselves belong to it
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"interval({self.low:g}, {self.high:g}) is empty: low must be below high")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def avoiding(self, *points: float) -> Interval:
+        return replace(self, avoided=(*self.avoided, *map(float, points)))
+
+    def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
+        low, high = self._window()
+        count = math.prod(shape)
+        # 60 or more grid points per value keep accidental ties rare, and the decimals as short as that allows.
+        grid = 10.0 ** math.floor(math.log10((high - low) / (60 * max(count, 10))))
+        segments = self._segments(low, high, grid)
+        if not segments:
+            raise ValueError(f"{self} leaves nothing to draw between {low:g} and {high:g}")
+        starts = np.array([start for start, _ in segments], np.int64)
+        ends = np.cumsum([stop - start for start, stop in segments])
+        chosen = stream.distinct(int(ends[-1]), shape)
+        segment = np.searchsorted(ends, chosen, side="right")
+        ticks = starts[segment] + chosen - np.concatenate(([0], ends))[segment]
+        # Dividing by a power of ten rounds once: 0.37 comes out as the literal 0.37 does.
+        values = ticks * grid if grid >= 1 else ticks / round(1 / grid)
+        return np.asarray(values, dtype)
+
+    def _window(self) -> tuple[float, float]:
+        """The finite range that random values are drawn from, off the borders."""
+        if math.isinf(self.low) and math.isinf(self.high):
+            return -REACH, REACH
+        if math.isinf(self.low):
+            return self.high - REACH, self.high - MARGIN * REACH
+        if math.isinf(self.high):
+            return self.low + MARGIN * REACH, self.low + REACH
+        margin = MARGIN * (self.high - self.low)
+        return self.low + margin, self.high - margin
+
+    def _segments(self, low: float, high: float, grid: float) -> list[tuple[int, int]]:
+        """Half-open runs of grid ticks in the window that keep clear of the avoided points."""
+        clear = MARGIN * (high - low)
+        cuts = sorted((p - clear, p + clear) for p in self.avoided)
+        segments = []
+        position = low
+        for left, right in [*cuts, (high, high)]:
+            start, stop = math.ceil(position / grid), math.floor(min(left, high) / grid) + 1
+            if start < stop:
+                segments.append((start, stop))
+            position = max(position, right)
+        return segments
+
+    def __str__(self) -> str:
+        named = {(-math.inf, math.inf): "REAL", (0.0, math.inf): "NONNEGATIVE" if self.closed else "POSITIVE"}
+        text = named.get((self.low, self.high), f"interval({self.low:g}, {self.high:g})")
+        return text + (f".avoiding({', '.join(f'{p:g}' for p in self.avoided)})" if self.avoided else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Spd(Domain):
+    """Symmetric positive definite matrices in the last two dimensions."""
+
+    def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
+        if len(shape) < 2 or shape[-1] != shape[-2]:
+            raise ValueError(f"SPD needs square matrices, and the signature gives the shape {shape}")
+        n = shape[-1]
+        upper = np.triu((stream.integers(201, shape) - 100) / 100)
+        symmetric = upper + np.swapaxes(np.triu(upper, 1), -1, -2)
+        # Diagonally dominant with a positive diagonal, hence positive definite (Gershgorin).
+        return np.asarray(symmetric + (n + 0.5) * np.eye(n), dtype)
+
+    def project(self, direction: Array) -> Array:
+        return (direction + np.swapaxes(direction, -1, -2)) / 2
+
+    def __str__(self) -> str:
+        return "SPD"
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf(Domain):
+    """One of a few values each; differentiated only if they are floats."""
+
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("one_of() needs at least one value")
+
+    @property
+    def differentiable(self) -> bool:
+        return np.asarray(self.values).dtype.kind == "f"
+
+    def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
+        values = np.asarray(self.values)
+        drawn = values[stream.integers(len(values), shape)]
+        return np.asarray(drawn, dtype if self.differentiable else values.dtype)
+
+    def __str__(self) -> str:
+        return f"one_of({list(self.values)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Integers(Domain):
+    """Integers from low to high, both included; not differentiated."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"integers({self.low}, {self.high}) is empty: low must not be above high")
+
+    @property
+    def differentiable(self) -> bool:
+        return False
+
+    def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
+        return self.low + stream.integers(self.high - self.low + 1, shape)
+
+    def __str__(self) -> str:
+        return f"integers({self.low}, {self.high})"
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Domain):
+    """A valid index into the dimension of that name; not differentiated."""
+
+    dimension: str
+
+    @property
+    def differentiable(self) -> bool:
+        return False
+
+    def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
+        size = sizes[self.dimension]
+        if not size and math.prod(shape):
+            raise ValueError(f"no index fits the empty dimension {self.dimension}")
+        return stream.integers(max(size, 1), shape)
+
+    def __str__(self) -> str:
+        return f'index("{self.dimension}")'
+
+
+REAL = Interval()
+POSITIVE = Interval(0.0)
+NONNEGATIVE = Interval(0.0, closed=True)
+SPD = Spd()
+
+
+def interval(low: float, high: float) -> Interval:
+    """Real numbers between `low` and `high`; either may be infinite."""
+    return Interval(float(low), float(high))
+
+
+def one_of(values: Sequence[Any]) -> OneOf:
+    """One of `values` for each element."""
+    return OneOf(tuple(values))
+
+
+def integers(low: int, high: int) -> Integers:
+    """Integers from `low` to `high`, both included, for an operand that is not differentiated."""
+    return Integers(low, high)
+
+
+def index(dimension: str) -> Index:
+    """Indices into the named dimension, for an operand that is not differentiated."""
+    return Index(dimension)

@@ -1,0 +1,36 @@
+"""The errors that a user can cause: each says what is wrong, where, and what to do instead."""
+
+from __future__ import annotations
+
+
+class GradcheckError(Exception):
+    """Base of every error that gradcheck raises on purpose."""
+
+
+class UsageError(GradcheckError):
+    """An option, a target or a shape that cannot be used as it was given."""
+
+
+class ShapeError(UsageError):
+    """Shapes that do not fit a signature, or that are too large to be drawn."""
+
+
+class DeclarationError(GradcheckError):
+    """An `Op(...)` that contradicts itself; the message names the op, file:line and what to write."""
+
+
+class LoadError(GradcheckError):
+    """An op file or module that could not be read, imported or understood."""
+
+
+class GradientError(GradcheckError, AssertionError):
+    """A gradient is wrong: raised by `Report.raise_for_failures`, carrying the printed story."""
+
+
+def describe(error: BaseException) -> str:
+    """One line for any exception, also for one whose `__str__` raises or spans lines."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(its message could not be read)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,39 @@
+"""What op files share: undoing a broadcast, and the usual choices of axis params."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def unbroadcast(grad: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Sum `grad` over the axes along which `like` was broadcast, back to the shape of `like`.
+
+    Broadcasting copies, and the gradient of a copy is a sum. Calls only NumPy functions that dispatch, so that it
+    can itself be differentiated.
+    """
+    lead = np.ndim(grad) - np.ndim(like)
+    shape = (1,) * lead + np.shape(like)
+    axes = tuple(a for a, (g, s) in enumerate(zip(np.shape(grad), shape, strict=True)) if a < lead or (s == 1 and g != 1))
+    return np.reshape(np.sum(grad, axis=axes), np.shape(like)) if axes else grad
+
+
+def AXES(*shapes: tuple[int, ...]) -> list[Any]:  # noqa: N802 (used like a constant in op tables)
+    """Every way to name axes of the first input: None, each axis, negative ones, and pairs."""
+    rank = len(shapes[0])
+    pairs = list(itertools.combinations(range(rank), 2))
+    mixed = [(0, -1)] if rank > 2 else []
+    return [None, *range(rank), *range(-rank, 0), *pairs, *mixed]
+
+
+def PERMUTATIONS(*shapes: tuple[int, ...]) -> list[Any]:  # noqa: N802 (used like a constant in op tables)
+    """None, and permutations of the first input's axes: all of them up to rank 3, the rotations beyond."""
+    rank = len(shapes[0])
+    axes = tuple(range(rank))
+    turned = [axes[i:] + axes[:i] for i in range(rank)]
+    orders = list(itertools.permutations(axes)) if rank <= 3 else [*turned, axes[::-1]]
+    negative = [tuple(a - rank for a in orders[-1])] if rank > 1 else []
+    return [None, *orders, *negative]

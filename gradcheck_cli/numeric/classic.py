@@ -1,0 +1,34 @@
+"""The classic test, for people who ask for it: one central difference, a relative and an absolute tolerance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck_cli.numeric.estimate import Curves, Estimates, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Classic:
+    """Step and tolerances; the defaults are those of torch.autograd.gradcheck."""
+
+    eps: float = 1e-6
+    rtol: float = 1e-3
+    atol: float = 1e-5
+
+    def __str__(self) -> str:
+        return f"classic test: eps {self.eps:g}, rtol {self.rtol:g}, atol {self.atol:g}"
+
+
+def differentiate(curves: Curves, classic: Classic) -> Estimates:
+    """(f(eps) - f(-eps)) / 2 eps, with atol + rtol |slope| in the place of an error bar."""
+    rows = np.arange(len(curves.scale))
+    step = np.full(len(rows), classic.eps)
+    right, left = curves(rows, step), curves(rows, -step)
+    with np.errstate(all="ignore"):
+        value = (right.value - left.value) / (right.t - left.t)[:, None]
+    finite = np.isfinite(value)
+    bar = np.where(finite, classic.atol + classic.rtol * np.abs(value), np.inf)
+    outcome = np.where(finite, Outcome.SMOOTH, Outcome.OUTSIDE).astype(np.int8)
+    return Estimates(value, bar, value, value, outcome, 2 * len(rows))

@@ -1,0 +1,143 @@
+"""Case -> curves t -> f(x + t v): the forward as functions of one variable, ready to be differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.numeric.estimate import FloatArray, IntArray, Samples
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A direction in input space: for each input that moves, a flat coordinate or an array of the input's shape."""
+
+    moves: tuple[tuple[int, int | Array], ...]
+
+    def dot(self, gradients: Sequence[Array | None]) -> float:
+        """<v, g>, where `gradients` has one array per input."""
+        total = 0.0
+        for position, step in self.moves:
+            gradient = gradients[position]
+            assert gradient is not None
+            with np.errstate(all="ignore"):
+                part = gradient.reshape(-1)[step] if isinstance(step, int) else np.sum(gradient * step)
+            total += float(part)
+        return total
+
+    def weigh(self, floors: Sequence[Array | None]) -> float:
+        """sum |v_i| floor_i: how far errors of that size may move <v, g>."""
+        return Direction(tuple((p, s if isinstance(s, int) else np.abs(s)) for p, s in self.moves)).dot(floors)
+
+
+class ForwardCurves:
+    """The curves of one forward along several directions; `weights` projects the outputs on a cotangent.
+
+    Values are relative to f(x): outputs that a direction does not touch then cancel exactly, and neither their
+    size nor their rounding reaches the projection.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[[Sequence[Array]], Sequence[Array]],
+        inputs: Sequence[Array],
+        directions: Sequence[Direction],
+        limits: Sequence[tuple[float, float]],
+        weights: FloatArray | None = None,
+    ) -> None:
+        self._forward = forward
+        self._inputs = [np.ascontiguousarray(x) if x.ndim else x for x in inputs]
+        self._directions = list(directions)
+        self._limits = limits
+        self._weights = weights
+        self._base = self._flat(self._inputs)
+        moving = [[self._inputs[p] for p, _ in d.moves] for d in self._directions]
+        self.epsilon = float(max((np.finfo(x.dtype).eps for xs in moving for x in xs), default=2.0**-52))
+        self.scale = np.array([_unit(d, self._inputs) for d in self._directions])
+        borders = [self._borders(d) for d in self._directions]
+        self.low = np.array([low for low, _ in borders])
+        self.high = np.array([high for _, high in borders])
+        self.calls = 0
+
+    def __call__(self, rows: IntArray, t: FloatArray) -> Samples:
+        moved_by = np.empty(len(rows))
+        width = self._base.size if self._weights is None else 1
+        value, level = np.full((len(rows), width), np.nan), np.full((len(rows), width), np.nan)
+        for r, (row, step) in enumerate(zip(rows, t, strict=True)):
+            inputs, moved_by[r] = self._move(self._directions[row], float(step))
+            change, size = self._change(inputs)
+            if self._weights is None:
+                value[r], level[r] = change, size
+            else:
+                value[r, 0], level[r, 0] = np.dot(self._weights, change), np.dot(np.abs(self._weights), size)
+        return Samples(moved_by, value, level)
+
+    def only(self, row: int) -> ForwardCurves:
+        """The curve of one direction."""
+        weights = self._weights
+        return ForwardCurves(self._forward, self._inputs, [self._directions[row]], self._limits, weights)
+
+    def _move(self, direction: Direction, t: float) -> tuple[list[Array], float]:
+        """x + t v, and the displacement that remains of t after rounding (known exactly for one coordinate)."""
+        inputs = list(self._inputs)
+        actual = t
+        for position, step in direction.moves:
+            x = inputs[position]
+            if isinstance(step, int):
+                moved = x.copy()
+                flat = moved.reshape(-1)
+                flat[step] += t
+                if len(direction.moves) == 1:
+                    actual = float(flat[step]) - float(x.reshape(-1)[step])
+            else:
+                moved = x + np.asarray(t * step, x.dtype)
+            inputs[position] = moved
+        return inputs, actual
+
+    def _change(self, inputs: Sequence[Array]) -> tuple[FloatArray, FloatArray]:
+        """f(inputs) - f(x) and the magnitude |f| of the outputs that moved; NaN where forward fails."""
+        self.calls += 1
+        try:
+            outputs = self._flat(inputs)
+        except Exception:  # Outside its domain a forward may raise anything.
+            return np.full(self._base.shape, np.nan), np.full(self._base.shape, np.nan)
+        if outputs.shape != self._base.shape:
+            return np.full(self._base.shape, np.nan), np.full(self._base.shape, np.nan)
+        with np.errstate(all="ignore"):
+            change = outputs - self._base
+        return change, np.where(change == 0, 0.0, np.maximum(np.abs(outputs), np.abs(self._base)))
+
+    def _flat(self, inputs: Sequence[Array]) -> FloatArray:
+        """All outputs in one flat float64 array."""
+        outputs = [np.asarray(y, np.float64).reshape(-1) for y in self._forward(inputs)]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    def _borders(self, direction: Direction) -> tuple[float, float]:
+        """The range of t in which every moving input stays inside its domain."""
+        low, high = -np.inf, np.inf
+        for position, step in direction.moves:
+            least, most = self._limits[position]
+            x = self._inputs[position].reshape(-1)
+            v = np.ones(1) if isinstance(step, int) else np.asarray(step, np.float64).reshape(-1)
+            x = x[step : step + 1] if isinstance(step, int) else x
+            with np.errstate(all="ignore"):
+                down, up = (least - x) / v, (most - x) / v
+            down, up = np.minimum(down, up)[v != 0], np.maximum(down, up)[v != 0]
+            low, high = max(low, float(np.max(down, initial=-np.inf))), min(high, float(np.min(up, initial=np.inf)))
+        return low, high
+
+
+def _unit(direction: Direction, inputs: Sequence[Array]) -> float:
+    """2^floor(log2 max(|x|, 1)) over the entries that move: the natural unit of a step."""
+    largest = 1.0
+    for position, step in direction.moves:
+        x = inputs[position].reshape(-1)
+        moving = x[step : step + 1] if isinstance(step, int) else x
+        largest = max(largest, float(np.max(np.abs(moving), initial=0.0)))
+    return float(2.0 ** np.floor(np.log2(largest))) if np.isfinite(largest) else 1.0

@@ -1,0 +1,167 @@
+"""Targets -> ops: names and globs of installed ops, `file.py`, `file.py::name`, `pkg.module::name`."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe
+from gradcheck_cli.op import Op
+from gradcheck_cli.source import raised_at, short_path
+
+ENTRY_POINT_GROUP = "gradcheck.ops"
+_EXAMPLE = 'OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'
+
+
+def resolve(targets: Sequence[str]) -> list[Op]:
+    """The ops that the targets name, in order and once each; every installed op where no target is given.
+
+    Raises UsageError for a target that names nothing, LoadError for a file or module that cannot be used.
+    """
+    found = installed_ops() if not targets else [op for target in targets for op in _target(target)]
+    unique = list(dict.fromkeys(found))
+    by_name: dict[str, Op] = {}
+    for op in unique:
+        twin = by_name.setdefault(op.name, op)
+        if twin is not op:
+            raise LoadError(
+                f"two ops are named {op.name!r}: {twin.declared} and {op.declared}; give one of them another name="
+            )
+    return unique
+
+
+def installed_ops() -> list[Op]:
+    """The ops of every installed package that declares the entry point group `gradcheck.ops`."""
+    ops: list[Op] = []
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: (e.name != "builtin", e.name)):
+        origin = f"entry point {entry.name!r} ({entry.value})"
+        with _blamed(origin):
+            module = entry.load()
+        ops += _ops_in(module, origin)
+    return ops
+
+
+def suggestions(word: str, known: Sequence[str]) -> str:
+    """`. Did you mean 'x'?`, or nothing."""
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    return f". Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+
+
+def _target(target: str) -> list[Op]:
+    place, separator, name = target.partition("::")
+    if place.endswith(".py") or "/" in place or Path(place).is_dir():
+        ops, where = _file_ops(place), short_path(place)
+    elif separator or _is_dotted_module(place):
+        ops, where = _module_ops(place), place
+    else:
+        if Path(f"{place}.py").is_file():
+            raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
+        return _pick(installed_ops(), target, "is installed")
+    return _pick(ops, name, f"is in {where}") if separator else ops
+
+
+def _pick(ops: list[Op], name: str, where: str) -> list[Op]:
+    """The ops whose name is, or matches, `name`."""
+    chosen = [op for op in ops if fnmatch.fnmatchcase(op.name, name)]
+    if not chosen:
+        names = [op.name for op in ops]
+        hint = suggestions(name, names) or f"; there are {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+        raise UsageError(f"no op named {name!r} {where}{hint}")
+    return chosen
+
+
+def _is_dotted_module(place: str) -> bool:
+    if "." not in place or not all(part.isidentifier() for part in place.split(".")):
+        return False
+    try:
+        return importlib.util.find_spec(place) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _module_ops(name: str) -> list[Op]:
+    with _blamed(f"module {name}"), _importable(Path.cwd()):
+        module = importlib.import_module(name)
+    return _ops_in(module, f"module {name}")
+
+
+def _file_ops(place: str) -> list[Op]:
+    path = Path(place)
+    shown = short_path(place)
+    if path.is_dir():
+        raise LoadError(f"{shown} is a folder; name an op file in it, such as {shown}/my_ops.py")
+    if not path.is_file():
+        raise LoadError(f"{shown}: no such file")
+    # The mangled name keeps my_ops.py from hiding an installed my_ops; sys.modules needs it for pickling.
+    key = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    name = f"_gradcheck_{path.stem}_{key}"
+    if name in sys.modules:
+        return _ops_in(sys.modules[name], shown)
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise LoadError(f"{shown} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with _blamed(shown), _importable(path.resolve().parent):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return _ops_in(module, shown)
+
+
+def _ops_in(module: ModuleType, where: str) -> list[Op]:
+    """The module's OPS table, or else every Op that stands in the module by itself."""
+    table = getattr(module, "OPS", None)
+    if table is None:
+        table = list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Op)))
+        if not table:
+            raise LoadError(f"{where} declares no ops; end it with {_EXAMPLE}")
+    if not isinstance(table, (list, tuple)):
+        raise LoadError(f"{where}: OPS is a {type(table).__name__}; write {_EXAMPLE}")
+    for position, op in enumerate(table):
+        if not isinstance(op, Op):
+            raise LoadError(f"{where}: OPS[{position}] is a {type(op).__name__}, not an Op; write {_EXAMPLE}")
+    return list(table)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a file import its siblings while it is loaded; last on the path, so that they hide nothing."""
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # the file may have edited sys.path itself
+            sys.path.remove(str(folder))
+
+
+@contextmanager
+def _blamed(where: str) -> Iterator[None]:
+    """Turn whatever importing somebody's code raises into one line that says where."""
+    try:
+        yield
+    except (LoadError, DeclarationError):
+        raise
+    except SyntaxError as error:
+        place = f"{short_path(error.filename)}:{error.lineno}" if error.filename else where
+        raise LoadError(f"{place}: syntax error: {error.msg}") from None
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        raise LoadError(
+            f"{raised_at(error) or where}: cannot import {error.name}; install it (pip install {missing}), then try again"
+        ) from None
+    except SystemExit as error:
+        raise LoadError(f"{raised_at(error) or where}: called sys.exit({error.code!r}) while it was being loaded") from None
+    except Exception as error:
+        raise LoadError(f"{raised_at(error) or where}: {describe(error)} (while it was being loaded)") from None

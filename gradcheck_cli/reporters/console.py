@@ -1,0 +1,162 @@
+"""The run as a table and, for each thing that is wrong, a small story: what, where, how wrong, what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gradcheck_cli.checks import CaseResult
+from gradcheck_cli.checks.finding import Finding, Severity, Verdict
+from gradcheck_cli.reporters.screen import draw, table
+from gradcheck_cli.reporters.text import count, number, printable
+from gradcheck_cli.runner import OpResult, RunFinished
+
+_STYLES = {
+    Verdict.PASS: "green",
+    Verdict.SKIP: "dim",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.ERROR: "bold red",
+}
+_LABELS = {
+    Severity.WARNING: "WARNING",
+    Severity.INCONCLUSIVE: "INCONCLUSIVE",
+    Severity.FAILURE: "FAIL",
+    Severity.ERROR: "ERROR",
+}
+_LABEL_STYLES = {"WARNING": "yellow", "INCONCLUSIVE": "yellow", "FAIL": "bold red", "ERROR": "bold red"}
+
+
+def render(run: RunFinished, *, width: int | None = None, color: bool = False, verbosity: int = 0) -> str:
+    """The whole report; `width` is the terminal's, None where there is none."""
+    return draw(_parts(run, verbosity), width, color)
+
+
+def _parts(run: RunFinished, verbosity: int) -> Iterator[RenderableType]:
+    if verbosity >= 0 and run.ops:
+        yield _table(run, per_case=_per_case(run, verbosity))
+    for result in run.ops:
+        for story in _stories(result, verbosity):
+            yield story
+    yield _summary(run)
+
+
+def _per_case(run: RunFinished, verbosity: int) -> bool:
+    return verbosity > 0 or len(run.ops) == 1 or bool(run.options.sampling.shapes)
+
+
+def _table(run: RunFinished, per_case: bool) -> Table:
+    columns = {"op": "", "case" if per_case else "cases": "fold" if per_case else "number", "checked": "fold"}
+    grid = table({**columns, "worst": "number", "resolution": "number", "verdict": "fold"})
+    for result in run.ops:
+        if result.skipped is not None:
+            row = _row(result.op.name, "-", [], Verdict.SKIP, result.skipped)
+            grid.add_row(*row)
+        elif per_case:
+            for case in result.cases:
+                grid.add_row(*_row(result.op.name, case.case.name, [case], case.verdict, _remark([case])))
+        else:
+            cases = result.cases
+            grid.add_row(*_row(result.op.name, str(len(cases)), cases, result.verdict, _remark(cases)))
+    return grid
+
+
+def _row(op: str, case: str, results: Sequence[CaseResult], verdict: Verdict, remark: str) -> list[Text]:
+    inputs = [entry for result in results for entry in result.inputs]
+    checked = dict.fromkeys(entry.name for entry in inputs if entry.judged)
+    worst = max((entry.worst for entry in inputs if entry.worst is not None), default=None)
+    resolution = max((entry.resolution for entry in inputs if entry.resolution is not None), default=None)
+    loud = str(verdict).upper() if verdict.bad else str(verdict)
+    last = Text.assemble((loud, _STYLES[verdict]), f"  {printable(remark)}" if remark else "")
+    cells = [op, case, " ".join(checked) or "-", number(worst), number(resolution)]
+    return [*(Text(printable(cell)) for cell in cells), last]
+
+
+def _remark(results: Sequence[CaseResult]) -> str:
+    """The worst finding in two words."""
+    findings = [f for result in results for f in result.findings if f.severity > Severity.NOTE]
+    if not findings:
+        return ""
+    worst = max(findings, key=lambda f: f.severity)
+    prefix = "warning " if worst.severity is Severity.WARNING else ""
+    return f"{prefix}{worst.code} {worst.cause}"
+
+
+def _stories(result: OpResult, verbosity: int) -> Iterator[RenderableType]:
+    """One story for each code, cause and input: the smallest case that shows it."""
+    least = Severity.WARNING if verbosity >= 0 else Severity.FAILURE
+    groups: dict[tuple[str, str, str | None], list[Finding]] = {}
+    for finding in result.findings:
+        hidden = finding.severity is Severity.INCONCLUSIVE and not (verbosity > 0 or finding.input in result.unjudged)
+        if finding.severity >= least and not hidden:
+            groups.setdefault((finding.code, finding.cause, finding.input), []).append(finding)
+    for findings in groups.values():
+        yield _story(result, findings)
+    if result.unjudged and not result.verdict.bad:
+        names = ", ".join(result.unjudged)
+        yield Text.assemble(
+            "\n ", ("INCONCLUSIVE", "yellow"), f" {result.op.name}: the gradient of {names} was judged in no case"
+        )
+
+
+def _story(result: OpResult, findings: Sequence[Finding]) -> RenderableType:
+    shown = min(findings, key=lambda f: (-f.severity, sum(x.size for x in f.case.inputs), f.case.index))
+    case, label = shown.case, _LABELS[shown.severity]
+    advice = f"  ->  {shown.suggestion}" if shown.suggestion else ""
+    lines = [f"{line}" for line in _sentences(shown.message)]
+    lines[-1] += advice
+    if len(findings) > 1:
+        lines.append(f"in {len(findings)} of {count(len(result.cases), 'case')}; the smallest:")
+    redraw = f", redraw {case.attempt}" if case.attempt else ""
+    layout = f", {case.layout} layout" if case.layout != "C" else ""
+    lines.append(f"{case.name}   (seed {case.seed}, case {case.index}{redraw}{layout})     {result.op.place}")
+    head = Text.assemble("\n ", (label, _LABEL_STYLES[label]), f" {case.op.name} · {shown.code} · {shown.cause}")
+    body = [Padding(Text(printable(line)), (0, 0, 0, 3)) for line in lines]
+    return Group(head, *body)
+
+
+def _sentences(message: str) -> list[str]:
+    """A message of several sentences reads better on as many lines."""
+    first, separator, rest = message.partition(". ")
+    return [first + ".", rest] if separator and rest else [message]
+
+
+def _summary(run: RunFinished) -> Text:
+    """The last line: how many of what, in which time, from which seed."""
+    verdicts = Counter(result.verdict for result in run.ops)
+    parts = [(f"{verdicts[v]} {_SUMMARY_WORDS[v]}", _STYLES[v]) for v in _SUMMARY_WORDS if verdicts[v]]
+    cases = sum(len(result.cases) for result in run.ops)
+    line = Text("\n ")
+    for index, (words, style) in enumerate(parts or [("nothing checked", "dim")]):
+        line.append(", " if index else "").append(words, style)
+    line.append(f"   {count(len(run.ops), 'op')}, {count(cases, 'case')}, seed {run.options.sampling.seed}")
+    line.append(f", {run.options.sampling.dtype}, {run.seconds:.2f} s")
+    dropped = sum(result.dropped for result in run.ops)
+    inconclusive = sum(c.verdict is Verdict.INCONCLUSIVE for r in run.ops for c in r.cases)
+    redrawn = sum(result.redrawn for result in run.ops)
+    refused = sum(len(result.refused) for result in run.ops)
+    remarks = [
+        f"{count(inconclusive, 'case')} inconclusive" if inconclusive else "",
+        f"{count(redrawn, 'inconclusive case')} redrawn" if redrawn else "",
+        f"{count(dropped, 'param combination')} refused by forward" if dropped else "",
+        f"{count(refused, 'edge')} refused by forward" if refused else "",
+        str(run.options.tolerances) if run.options.tolerances else "",
+        run.stopped or "",
+    ]
+    for remark in filter(None, remarks):
+        line.append(f"\n {remark}")
+    return line
+
+
+_SUMMARY_WORDS = {
+    Verdict.FAIL: "failed",
+    Verdict.ERROR: "with errors",
+    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.SKIP: "skipped",
+    Verdict.PASS: "passed",
+}

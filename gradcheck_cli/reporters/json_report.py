@@ -1,0 +1,102 @@
+"""The run as one JSON document: every number that is printed, and the full ones behind them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import Any
+
+from gradcheck_cli import __version__
+from gradcheck_cli.checks import CaseResult
+from gradcheck_cli.checks.finding import CODES, Finding
+from gradcheck_cli.checks.value import InputResult
+from gradcheck_cli.reporters.text import printable
+from gradcheck_cli.runner import OpResult, RunFinished
+
+
+def render(run: RunFinished) -> str:
+    """The document, ending in a newline."""
+    sampling = run.options.sampling
+    document = {
+        "gradcheck": __version__,
+        "seed": sampling.seed,
+        "dtype": sampling.dtype,
+        "test": str(run.options.tolerances or "error bars"),
+        "exit_code": run.exit_code,
+        "stopped": run.stopped,
+        "seconds": run.seconds,
+        "verdicts": Counter(str(op.verdict) for op in run.ops),
+        "ops": [_op(result) for result in run.ops],
+    }
+    return json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """The nearest thing that JSON can hold: not-finite numbers as strings, anything unknown as its repr."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    return printable(repr(value))
+
+
+def _op(result: OpResult) -> dict[str, Any]:
+    op = result.op
+    return {
+        "name": op.name,
+        "verdict": str(result.verdict),
+        "signature": op.gufunc.text,
+        "place": op.place,
+        "skipped": result.skipped,
+        "unjudged": list(result.unjudged),
+        "dropped": result.dropped,
+        "refused": list(result.refused),
+        "redrawn": result.redrawn,
+        "seconds": result.seconds,
+        "cases": [_case(case) for case in result.cases],
+    }
+
+
+def _case(result: CaseResult) -> dict[str, Any]:
+    case = result.case
+    return {
+        "index": case.index,
+        "attempt": case.attempt,
+        "name": case.name,
+        "shapes": [list(shape) for shape in case.shapes],
+        "params": dict(case.params),
+        "layout": case.layout,
+        "verdict": str(result.verdict),
+        "inputs": [_input(entry) for entry in result.inputs],
+        "findings": [_finding(finding) for finding in result.findings],
+    }
+
+
+def _input(result: InputResult) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "judged": result.judged,
+        "worst": result.worst,
+        "resolution": result.resolution,
+        "method": result.method,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "meaning": CODES[finding.code],
+        "cause": finding.cause,
+        "severity": finding.severity.name.lower(),
+        "input": finding.input,
+        "message": finding.message,
+        "suggestion": finding.suggestion,
+        "evidence": dict(finding.evidence),
+    }

@@ -1,0 +1,196 @@
+"""Ops + options -> a stream of events: what is drawn, what is forgiven, what an op amounts to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from gradcheck_cli.checks import CaseResult, examine
+from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
+from gradcheck_cli.errors import UsageError, describe
+from gradcheck_cli.numeric.classic import Classic
+from gradcheck_cli.op import Op
+from gradcheck_cli.sample import Case, Sampler, Sampling
+
+REDRAWS = 3  # an inconclusive case is drawn again with other values this often
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run and when to stop."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    tolerances: Classic | None = None
+    maxfail: int | None = None  # stop after so many failed cases
+
+
+@dataclass(frozen=True)
+class OpStarted:
+    """An op is about to be checked."""
+
+    op: Op
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
+class CaseFinished:
+    """A case was examined."""
+
+    result: CaseResult
+
+
+@dataclass(frozen=True)
+class OpResult:
+    """What an op amounts to: its cases, and findings that belong to no single case."""
+
+    op: Op
+    cases: tuple[CaseResult, ...] = ()
+    skipped: str | None = None  # why nothing was checked
+    dropped: int = 0  # param combinations that forward refused
+    refused: tuple[str, ...] = ()  # edge shapes that forward refused
+    redrawn: int = 0  # inconclusive cases that were judged on another draw
+    seconds: float = 0.0
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings, in the order of the cases."""
+        return tuple(f for case in self.cases for f in case.findings)
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Inputs whose gradient was judged in none of the cases."""
+        judged = {r.name for case in self.cases for r in case.inputs if r.judged}
+        return () if self.skipped else tuple(n for i in self.op.differentiated if (n := self.op.names[i]) not in judged)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the cases; inconclusive cases only count where a gradient was never judged."""
+        if self.skipped is not None:
+            return Verdict.SKIP
+        worst = VERDICTS[max((f.severity for f in self.findings), default=Severity.NOTE)]
+        if worst is Verdict.INCONCLUSIVE or not worst.bad:
+            return Verdict.INCONCLUSIVE if self.unjudged else Verdict.PASS
+        return worst
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """Everything that was found out; `stopped` says why the run ended early."""
+
+    ops: tuple[OpResult, ...]
+    options: Options
+    seconds: float
+    stopped: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 all passed, 1 a gradient is wrong or was never judged, 5 nothing was checked."""
+        if any(op.verdict.bad or op.verdict is Verdict.INCONCLUSIVE for op in self.ops):
+            return 1
+        return 0 if any(op.verdict is Verdict.PASS for op in self.ops) else 5
+
+
+Event = OpStarted | CaseFinished | OpResult | RunFinished
+
+
+def run(ops: Sequence[Op], options: Options) -> Iterator[Event]:
+    """Check ops one after the other; closing the iterator early loses nothing that was yielded.
+
+    Raises UsageError where the options do not fit the one op that was asked for; of several, those are skipped.
+    """
+    started = time.perf_counter()
+    results: list[OpResult] = []
+    failures = 0
+    for number, op in enumerate(ops, 1):
+        yield OpStarted(op, number, len(ops))
+        left = None if options.maxfail is None else options.maxfail - failures
+        for event in run_op(op, replace(options, maxfail=left), strict=len(ops) == 1):
+            if isinstance(event, OpResult):
+                results.append(event)
+                failures += sum(case.verdict.bad for case in event.cases)
+            yield event
+        if options.maxfail is not None and failures >= options.maxfail:
+            stopped = f"stopped after {failures} failed case{'s' * (failures != 1)}" if number < len(ops) else None
+            yield RunFinished(tuple(results), options, time.perf_counter() - started, stopped)
+            return
+    yield RunFinished(tuple(results), options, time.perf_counter() - started)
+
+
+def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinished | OpResult]:
+    """The cases of one op, then its OpResult; a UsageError is a skip unless `strict`."""
+    started = time.perf_counter()
+    results: list[CaseResult] = []
+    redrawn = 0
+    try:
+        sampler = Sampler(op, options.sampling)
+        for case in sampler:
+            result, again = _settle(case, sampler, options)
+            redrawn += again
+            result = _forgive_loops(result, results)
+            results.append(result)
+            yield CaseFinished(result)
+            if options.maxfail is not None and sum(r.verdict.bad for r in results) >= options.maxfail:
+                break
+        else:
+            for finding in _impossible_choices(sampler, results):
+                results[-1] = replace(results[-1], findings=(*results[-1].findings, finding))
+    except UsageError as error:
+        if strict:
+            raise
+        yield OpResult(op, skipped=str(error).removeprefix(f"{op.name}: "))
+        return
+    if not results:
+        yield OpResult(op, skipped=_nothing_drawn(op, options.sampling))
+        return
+    seconds = time.perf_counter() - started
+    yield OpResult(op, tuple(results), None, sampler.dropped, tuple(sampler.refused), redrawn, seconds)
+
+
+def _settle(case: Case, sampler: Sampler, options: Options) -> tuple[CaseResult, bool]:
+    """Examine a case; an inconclusive one again with other values. Whether a redraw settled it."""
+    first = examine(case, options.tolerances)
+    if first.verdict is not Verdict.INCONCLUSIVE or case.index < 0:
+        return first, False
+    for attempt in range(1, REDRAWS + 1):
+        result = examine(sampler.redraw(case, attempt), options.tolerances)
+        if result.verdict is not Verdict.INCONCLUSIVE:
+            return result, True
+    return first, False
+
+
+def _forgive_loops(result: CaseResult, earlier: Sequence[CaseResult]) -> CaseResult:
+    """Turn failures with loop dimensions that the author never mentioned into warnings.
+
+    Only for an op that is right on its core shapes: these cases come first.
+    """
+    core = [r for r in earlier if not r.case.loops]
+    if not result.case.loops or not result.verdict.bad or not core or any(r.verdict.bad for r in core):
+        return result
+    advice = "say loops=True if batches are meant, loops=False if not"
+    findings = tuple(
+        replace(f, severity=Severity.WARNING, suggestion=advice, message=f"with loop dimensions, {f.message}")
+        if f.severity > Severity.WARNING
+        else f
+        for f in result.findings
+    )
+    return replace(result, findings=findings)
+
+
+def _impossible_choices(sampler: Sampler, results: Sequence[CaseResult]) -> Iterator[Finding]:
+    for name, choice, error in sampler.impossible_choices() if results else ():
+        yield Finding(
+            "GC401",
+            "impossible_choice",
+            Severity.ERROR,
+            results[-1].case,
+            f"no shape accepts {name}={choice}: forward raises {describe(error)}",
+            f"take it out of params[{name!r}], or widen the signature",
+        )
+
+
+def _nothing_drawn(op: Op, sampling: Sampling) -> str:
+    if sampling.rank is not None:
+        return f"{op.gufunc.text} has no operands of rank {sampling.rank}"
+    return "nothing could be drawn"

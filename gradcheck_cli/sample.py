@@ -1,0 +1,329 @@
+"""Op + seed -> cases: shapes, params, values, layouts and cotangents, the same on every machine.
+
+A case depends on (op, seed, index) and on the options that shape it, never on how many cases are drawn.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.errors import ShapeError, UsageError
+from gradcheck_cli.op import Op, Outputs
+from gradcheck_cli.shapes import Shapes, bound, check_size, family, random_shapes
+from gradcheck_cli.signature import Shape, show
+from gradcheck_cli.stream import Stream
+
+Array = NDArray[Any]
+
+MAX_ELEMENTS = 10_000_000
+# A forward that raises one of these does not support the combination; anything else is a crash.
+REFUSALS = (ValueError, TypeError, IndexError)
+LAYOUTS = ("C", "F", "strided", "reversed")
+_TRIES_FOR_A_CHOICE = 16
+_LOOP_EVERY = 3  # of an op that never mentioned loop dimensions, every third case tries them
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What to draw."""
+
+    seed: int = 0
+    cases: int = 20
+    shapes: tuple[Shape, ...] = ()
+    rank: int | None = None
+    max_side: int = 4
+    broadcast: bool = True
+    dtype: str = "float64"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    max_elements: int = MAX_ELEMENTS
+
+
+@dataclass(frozen=True)
+class Case:
+    """One op with concrete inputs and params; `outputs` is what forward answered, or `error` what it raised."""
+
+    op: Op
+    index: int
+    seed: int
+    inputs: tuple[Array, ...]
+    params: Mapping[str, Any]
+    outputs: Outputs | None
+    cotangents: tuple[Array, ...]
+    layout: str = "C"
+    loops: bool = False  # some operand has loop dimensions that the author may never have meant
+    attempt: int = 0
+    error: Exception | None = None
+    mutated: tuple[str, ...] = ()  # inputs that forward changed; they were put back
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the inputs."""
+        return tuple(x.shape for x in self.inputs)
+
+    @property
+    def name(self) -> str:
+        """What a reader tells cases apart by: `(2,3,4,5) @ (3,5,6)`, `(4,3) axis=1`."""
+        sign = _INFIX.get(self.op.name) if len(self.inputs) == 2 else None
+        operands = (f" {sign} " if sign else " ").join(map(show, self.shapes))
+        params = "".join(f" {name}={_brief(value)}" for name, value in self.params.items())
+        return operands + params
+
+
+_INFIX = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
+
+
+def _brief(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+class Sampler:
+    """The cases of one op, to be iterated once; afterwards it knows what forward refused.
+
+    `dropped` counts param combinations that forward refused, and `refused` names the edges it refused.
+    """
+
+    def __init__(self, op: Op, sampling: Sampling) -> None:
+        if sampling.dtype not in op.dtypes:
+            raise UsageError(f"{op.name} is declared for {', '.join(op.dtypes)}, not {sampling.dtype}")
+        unknown = [name for name in sampling.params if name not in op.params]
+        if unknown:
+            has = f"it has {', '.join(op.params)}" if op.params else "it has none"
+            raise UsageError(f"{op.name} has no param {unknown[0]!r}; {has}")
+        self.op = op
+        self.sampling = sampling
+        self.dropped = 0
+        self.refused: list[str] = []
+        self._accepted: set[tuple[str, str]] = set()
+        self._first_refusal: Case | None = None
+
+    def __iter__(self) -> Iterator[Case]:
+        drawn = False
+        for case in self._given_cases() if self.sampling.shapes else self._drawn_cases():
+            drawn = True
+            yield case
+        if not drawn and self._first_refusal is not None:
+            yield self._first_refusal
+
+    def impossible_choices(self) -> list[tuple[str, str, Exception]]:
+        """(param, choice, what forward said) of every listed choice that no shape accepts.
+
+        A choice that met no fitting shape by chance is tried on more shapes before it is called impossible.
+        """
+        if self.sampling.shapes or self.sampling.rank is not None:
+            return []
+        found = []
+        for name, choices in self.op.params.items():
+            if callable(choices) or name in self.sampling.params:
+                continue
+            for choice in choices:
+                if (name, repr(choice)) not in self._accepted and (error := self._refusal_of(name, choice)):
+                    found.append((name, repr(choice), error))
+        return found
+
+    def _refusal_of(self, name: str, choice: Any) -> Exception | None:
+        """What forward says to a choice, on the last of several shapes; None once a shape accepts it."""
+        error = None
+        for index in range(_TRIES_FOR_A_CHOICE):
+            shapes = self._random_shapes(index)
+            for params in self._combinations(shapes, {name: choice}) if shapes else ():
+                error = self._try(shapes, params, index, "C").error  # type: ignore[arg-type]
+                if not isinstance(error, REFUSALS):
+                    return None
+        return error
+
+    def _drawn_cases(self) -> Iterator[Case]:
+        yield from self._sample_cases()
+        # Core cases first: only an op that is right on them is forgiven for loop dimensions it never mentioned.
+        for index in sorted(range(self.sampling.cases), key=self._wants_undeclared_loops):
+            yield from self._random_case(index)
+
+    def redraw(self, case: Case, attempt: int) -> Case:
+        """The same shapes and params with other values."""
+        shapes = Shapes(case.shapes, dict(self.op.gufunc.bind(case.shapes, self.op.names).sizes), case.loops)
+        return self._try(shapes, case.params, case.index, case.layout, attempt)
+
+    def _given_cases(self) -> Iterator[Case]:
+        """The family of the given shapes, times the params."""
+        completed = family(self.op, self.sampling.shapes)
+        for shapes in completed:
+            check_size(self.op, shapes, self.sampling.max_elements)
+        asked = any(map(len, self.op.gufunc.bind(self.sampling.shapes, self.op.names).loops))
+        index = 0
+        for shapes in completed:
+            for params in self._combinations(shapes):
+                case = self._try(shapes, params, index, "C")
+                if asked:  # The user gave loop dimensions: they are meant.
+                    case = replace(case, loops=False)
+                self._note(case)
+                if isinstance(case.error, REFUSALS):
+                    continue
+                yield case
+                index += 1
+                if index >= self.sampling.cases:
+                    return
+
+    def _sample_cases(self) -> Iterator[Case]:
+        """The author's own cases, numbered from -1 downwards."""
+        for position, sample in enumerate(self.op.samples):
+            inputs = tuple(
+                x.astype(self.sampling.dtype) if domain.differentiable else x
+                for x, domain in zip(sample.inputs, self.op.domains, strict=True)
+            )
+            shapes = bound(self.op, [x.shape for x in inputs])
+            check_size(self.op, shapes, self.sampling.max_elements)
+            for params in self._combinations(shapes, dict(sample.params)):
+                case = self._run(inputs, params, -1 - position, "C", shapes, attempt=0)
+                self._note(case)
+                if not (isinstance(case.error, REFUSALS) and self.op.params):
+                    yield case
+                    break
+
+    def _random_case(self, index: int) -> Iterator[Case]:
+        """Case `index`: the first params that forward accepts, starting at another choice for every index."""
+        shapes = self._random_shapes(index)
+        if shapes is None:
+            return
+        layout = LAYOUTS[index % len(LAYOUTS)]
+        combinations = self._combinations(shapes)
+        case = None
+        for offset in range(len(combinations)):
+            case = self._try(shapes, combinations[(index + offset) % len(combinations)], index, layout)
+            self._note(case)
+            if not isinstance(case.error, REFUSALS):
+                yield case
+                return
+        if case is None or self.op.params:
+            return
+        if shapes.operands and any(0 in s or s == () for s in shapes.operands):
+            self.refused.append(" ".join(map(show, shapes.operands)))
+            return
+        yield case
+
+    def _random_shapes(self, index: int) -> Shapes | None:
+        loops = bool(self.op.loops) or self._wants_undeclared_loops(index)
+        options = self.sampling
+        for with_loops in (True, False) if loops else (False,):
+            stream = Stream(self.op.name, options.seed, index, "shapes")
+            shapes = random_shapes(
+                self.op,
+                stream,
+                index,
+                loops=with_loops,
+                rank=options.rank,
+                max_side=options.max_side,
+                mix=options.broadcast,
+            )
+            if shapes is None or not shapes.loops or self._loops_supported(shapes, index):
+                return shapes
+        return None
+
+    def _wants_undeclared_loops(self, index: int) -> bool:
+        undeclared = self.op.loops is None and self.op.gufunc.has_loops
+        return undeclared and (index % _LOOP_EVERY == _LOOP_EVERY - 1 or self.sampling.rank is not None)
+
+    def _loops_supported(self, shapes: Shapes, index: int) -> bool:
+        """Whether forward takes loop dimensions and answers with loop + core shape; asked per shape."""
+        if self.op.loops:
+            return True
+        expected = self.op.gufunc.output_shapes(self.op.gufunc.bind(shapes.operands, self.op.names))
+        for params in self._combinations(shapes):
+            case = self._try(shapes, params, index, "C")
+            if case.outputs is not None and tuple(y.shape for y in case.outputs.arrays) == expected:
+                return True
+        return False
+
+    def _combinations(self, shapes: Shapes, fixed: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Every combination of the params' choices, those that the user fixed aside."""
+        fixed = {**self.sampling.params, **(fixed or {})}
+        free = {name: c for name, c in self.op.choices(shapes.operands).items() if name not in fixed}
+        return [{**dict(zip(free, values, strict=True)), **fixed} for values in itertools.product(*free.values())]
+
+    def _try(
+        self, shapes: Shapes, params: Mapping[str, Any], index: int, layout: str, attempt: int = 0
+    ) -> Case:
+        check_size(self.op, shapes, self.sampling.max_elements)
+        inputs = tuple(
+            lay_out(self._draw(position, shape, shapes.sizes, index, attempt), layout)
+            for position, shape in enumerate(shapes.operands)
+        )
+        return self._run(inputs, params, index, layout, shapes, attempt)
+
+    def _draw(self, position: int, shape: Shape, sizes: Mapping[str, int], index: int, attempt: int) -> Array:
+        stream = Stream(self.op.name, self.sampling.seed, index, attempt, "input", position)
+        try:
+            return self.op.domains[position].draw(stream, shape, self.sampling.dtype, sizes)
+        except ValueError as error:
+            raise ShapeError(f"{self.op.name}: {self.op.names[position]} {show(shape)}: {error}") from None
+
+    def _run(
+        self, inputs: tuple[Array, ...], params: Mapping[str, Any], index: int, layout: str, shapes: Shapes, attempt: int
+    ) -> Case:
+        """Run forward once and draw a cotangent for every output."""
+        before = [np.copy(x) for x in inputs]
+        outputs, error = None, None
+        try:
+            outputs = self.op.run(inputs, params)
+        except Exception as raised:  # Whatever a forward raises is a finding, not our crash.
+            error = raised
+        changed = [i for i, (x, b) in enumerate(zip(inputs, before, strict=True)) if not same(x, b)]
+        if changed and outputs is not None:  # Outputs may be views of what is about to be restored.
+            outputs = Outputs(tuple(np.copy(y) for y in outputs.arrays), outputs.several)
+        for i in changed:
+            inputs[i][...] = before[i]
+        stream = Stream(self.op.name, self.sampling.seed, index, attempt, "cotangents")
+        return Case(
+            op=self.op,
+            index=index,
+            seed=self.sampling.seed,
+            inputs=inputs,
+            params=params,
+            outputs=outputs,
+            cotangents=tuple(self._cotangent(stream, y) for y in (outputs.arrays if outputs else ())),
+            layout=layout,
+            loops=shapes.loops and self.op.loops is None,
+            attempt=attempt,
+            error=error,
+            mutated=tuple(self.op.names[i] for i in changed),
+        )
+
+    def _cotangent(self, stream: Stream, output: Array) -> Array:
+        return np.asarray(stream.dyadic(output.shape), output.dtype if output.dtype.kind == "f" else self.sampling.dtype)
+
+    def _note(self, case: Case) -> None:
+        """Remember which choices were accepted and which refused."""
+        if isinstance(case.error, REFUSALS):
+            self.dropped += bool(self.op.params)
+            self._first_refusal = self._first_refusal or case
+        else:
+            self._accepted.update((name, repr(value)) for name, value in case.params.items())
+
+
+def lay_out(values: Array, layout: str) -> Array:
+    """The same values in another memory layout."""
+    if layout == "F":
+        return np.asfortranarray(values) if values.ndim else values
+    if layout == "strided" and values.ndim:
+        return _every_second(values)
+    if layout == "reversed" and values.ndim:
+        turned = (slice(None, None, -1),) * values.ndim
+        return np.ascontiguousarray(values[turned])[turned]
+    return values
+
+
+def same(a: Array, b: Array) -> bool:
+    """Whether two arrays hold the same values, NaN equal to NaN."""
+    return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
+
+
+def _every_second(values: Array) -> Array:
+    room = np.zeros((*values.shape[:-1], 2 * values.shape[-1]), values.dtype)
+    view: Array = room[..., ::2]
+    view[...] = values
+    return view

@@ -1,0 +1,86 @@
+"""Where in the user's code something stands: `my_ops.py:41`, for messages."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def short_path(path: str) -> str:
+    """A path as the user would type it: relative where it lies below the current folder."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive
+        return path
+    return path if relative.startswith("..") else relative
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name of a function, a ufunc or a callable object."""
+    return str(getattr(_bare(function), "__name__", type(function).__name__))
+
+
+def place_of(function: Callable[..., Any]) -> str | None:
+    """`file:line in name` of a Python function; None for one that was not written in Python."""
+    code = getattr(_bare(function), "__code__", None)
+    if code is None:
+        return None
+    return f"{short_path(code.co_filename)}:{code.co_firstlineno} in {name_of(function)}"
+
+
+def caller_place() -> str | None:
+    """`file:line` of the innermost frame outside of this package: where a declaration was written."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if not module.startswith(("gradcheck_cli", "dataclasses")) and frame.f_code.co_filename != "<string>":
+            return f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def raised_at(error: BaseException) -> str | None:
+    """`file:line` of the innermost frame of an exception that is neither ours nor an installed library's."""
+    place = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+        library = f"{os.sep}site-packages{os.sep}" in code.co_filename or code.co_filename.startswith("<")
+        if not module.startswith(("gradcheck_cli", "importlib")) and not library:
+            place = f"{short_path(code.co_filename)}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+def positional_names(function: Callable[..., Any]) -> list[str] | None:
+    """Names of the parameters that can be passed by position; None where Python cannot tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def call_error(function: Callable[..., Any], positional: int, keywords: list[str]) -> str | None:
+    """Why a function cannot be called with so many positional and these keyword arguments, or None."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    try:
+        signature.bind(*[None] * positional, **dict.fromkeys(keywords))
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+def _bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    unwrapped: Callable[..., Any] = inspect.unwrap(function)
+    return unwrapped
