@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.op import Outputs
 from gradcheck_cli.sample import Case, same
 from gradcheck_cli.stream import Stream
 
 Array = NDArray[Any]
 
-_MOVES = 3  # ulp-moved calls of backward: the spread of three draws, times the factors below, covers rounding
-# Four spreads of the element itself, six RMS spreads of the whole gradient (three draws can come out small by
-# accident; their pooled size cannot), eight roundings of the value. 0 false alarms on correct float32 gradients.
+# Ulp-moved calls of backward: three, and more for a gradient of few entries, whose spread would else be luck.
+_MOVES, _MOVED_ENTRIES = 3, 24
+# Four spreads of the entry itself, six RMS spreads of the whole gradient (a few draws can come out small by
+# accident; their pooled size cannot), eight roundings of the value.
 _OWN, _POOLED, _LAST = 4.0, 6.0, 8.0
 
 
@@ -36,24 +38,28 @@ def gradients(case: Case) -> Gradients:
 
 
 def rounding(case: Case, position: int, gradient: Array) -> Array:
-    """How far backward's own rounding may move each entry of one gradient, estimated by moving its inputs by an ulp.
+    """How far backward's own rounding may move each entry of one gradient, in float64 and of its shape.
 
-    `position` counts the differentiated inputs. An array of the gradient's shape, in float64.
+    Estimated by moving all that backward gets, forward's output too, by an ulp: 1 - out**2 loses digits that x
+    still has. `position` counts the differentiated inputs.
     """
-    spreads = [_moved(case, position, gradient, turn) for turn in range(_MOVES)]
-    spread = np.max(spreads, axis=0) if gradient.size else np.zeros(gradient.shape)
+    moves = max(_MOVES, _MOVED_ENTRIES // max(gradient.size, 1))
+    spreads = np.stack([_moved(case, position, gradient, turn) for turn in range(moves)])
     pooled = np.sqrt(np.mean(np.square(spreads))) if gradient.size else 0.0
     epsilon = np.finfo(case.inputs[case.op.differentiated[position]].dtype).eps
-    floor: Array = _OWN * spread + _POOLED * pooled + _LAST * epsilon * np.abs(gradient)
+    floor: Array = _OWN * np.max(spreads, axis=0) + _POOLED * pooled + _LAST * epsilon * np.abs(gradient)
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
 
 
 def _moved(case: Case, position: int, gradient: Array, turn: int) -> Array:
-    """How far one gradient moves when every input and cotangent moves by an ulp, up or down at random."""
+    """How far one gradient moves when inputs, outputs and cotangents move by an ulp, up or down at random."""
+    assert case.outputs is not None
     stream = Stream(case.op.name, case.seed, case.index, "ulp", turn)
-    inputs = [_nudge(x, stream) for x in case.inputs]
-    cotangents = [_nudge(g, stream) for g in case.cotangents]
-    entries = _call(case, inputs, cotangents).entries
+    outputs = Outputs(tuple(_nudge(y, stream) for y in case.outputs.arrays), case.outputs.several)
+    nudged = replace(case, outputs=outputs)
+    entries = _call(
+        nudged, [_nudge(x, stream) for x in case.inputs], [_nudge(g, stream) for g in case.cotangents]
+    ).entries
     if position >= len(entries) or np.shape(entries[position]) != gradient.shape:
         return np.zeros(gradient.shape)
     with np.errstate(all="ignore"):

@@ -193,7 +193,7 @@ class Index(Domain):
 
     def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
         size = sizes[self.dimension]
-        if not size and math.prod(shape):
+        if not size and 0 not in shape:
             raise ValueError(f"no index fits the empty dimension {self.dimension}")
         return stream.integers(max(size, 1), shape)
 

@@ -17,7 +17,9 @@ def unbroadcast(grad: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
     """
     lead = np.ndim(grad) - np.ndim(like)
     shape = (1,) * lead + np.shape(like)
-    axes = tuple(a for a, (g, s) in enumerate(zip(np.shape(grad), shape, strict=True)) if a < lead or (s == 1 and g != 1))
+    axes = tuple(
+        a for a, (g, s) in enumerate(zip(np.shape(grad), shape, strict=True)) if a < lead or (s == 1 and g != 1)
+    )
     return np.reshape(np.sum(grad, axis=axes), np.shape(like)) if axes else grad
 
 

@@ -137,7 +137,9 @@ class Op:
     def _valid_name(self) -> str:
         name = self.name or name_of(self.forward)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            self._refuse(f"{name!r} is no name for an op", 'give it one of letters, digits, "_", "-" and ".": name="my_op"')
+            self._refuse(
+                f"{name!r} is no name for an op", 'give it one of letters, digits, "_", "-" and ".": name="my_op"'
+            )
         return name
 
     def _valid_signature(self) -> Signature:
@@ -166,7 +168,9 @@ class Op:
             if callable(choices):
                 continue
             if isinstance(choices, (str, bytes)) or not isinstance(choices, Iterable) or not list(choices):
-                self._refuse(f"params[{name!r}] is {choices!r}", f"write a list of choices: {{{name!r}: [{choices!r}]}}")
+                self._refuse(
+                    f"params[{name!r}] is {choices!r}", f"write a list of choices: {{{name!r}: [{choices!r}]}}"
+                )
         return {n: c if callable(c) else list(c) for n, c in self.params.items()}
 
     def _valid_domains(self) -> tuple[Domain, ...]:

@@ -158,10 +158,11 @@ def _blamed(where: str) -> Iterator[None]:
         raise LoadError(f"{place}: syntax error: {error.msg}") from None
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        raise LoadError(
-            f"{raised_at(error) or where}: cannot import {error.name}; install it (pip install {missing}), then try again"
-        ) from None
+        place = raised_at(error) or where
+        raise LoadError(f"{place}: cannot import {error.name}; install it (pip install {missing})") from None
     except SystemExit as error:
-        raise LoadError(f"{raised_at(error) or where}: called sys.exit({error.code!r}) while it was being loaded") from None
+        raise LoadError(
+            f"{raised_at(error) or where}: called sys.exit({error.code!r}) while it was being loaded"
+        ) from None
     except Exception as error:
         raise LoadError(f"{raised_at(error) or where}: {describe(error)} (while it was being loaded)") from None

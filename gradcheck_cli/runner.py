@@ -126,11 +126,12 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
     try:
         sampler = Sampler(op, options.sampling)
         for case in sampler:
+            if case.loops and any(r.verdict.bad for r in results if not r.case.loops):
+                continue  # Loop dimensions that nobody mentioned tell nothing about an op that is wrong without.
             result, again = _settle(case, sampler, options)
             redrawn += again
-            result = _forgive_loops(result, results)
-            results.append(result)
-            yield CaseFinished(result)
+            results.append(_forgive_loops(result) if case.loops else result)
+            yield CaseFinished(results[-1])
             if options.maxfail is not None and sum(r.verdict.bad for r in results) >= options.maxfail:
                 break
         else:
@@ -160,14 +161,8 @@ def _settle(case: Case, sampler: Sampler, options: Options) -> tuple[CaseResult,
     return first, False
 
 
-def _forgive_loops(result: CaseResult, earlier: Sequence[CaseResult]) -> CaseResult:
-    """Turn failures with loop dimensions that the author never mentioned into warnings.
-
-    Only for an op that is right on its core shapes: these cases come first.
-    """
-    core = [r for r in earlier if not r.case.loops]
-    if not result.case.loops or not result.verdict.bad or not core or any(r.verdict.bad for r in core):
-        return result
+def _forgive_loops(result: CaseResult) -> CaseResult:
+    """Turn what is wrong with loop dimensions that the author never mentioned into warnings."""
     advice = "say loops=True if batches are meant, loops=False if not"
     findings = tuple(
         replace(f, severity=Severity.WARNING, suggestion=advice, message=f"with loop dimensions, {f.message}")

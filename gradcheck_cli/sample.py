@@ -122,9 +122,11 @@ class Sampler:
         for name, choices in self.op.params.items():
             if callable(choices) or name in self.sampling.params:
                 continue
-            for choice in choices:
-                if (name, repr(choice)) not in self._accepted and (error := self._refusal_of(name, choice)):
-                    found.append((name, repr(choice), error))
+            found += [
+                (name, repr(choice), error)
+                for choice in choices
+                if (name, repr(choice)) not in self._accepted and (error := self._refusal_of(name, choice))
+            ]
         return found
 
     def _refusal_of(self, name: str, choice: Any) -> Exception | None:
@@ -245,9 +247,7 @@ class Sampler:
         free = {name: c for name, c in self.op.choices(shapes.operands).items() if name not in fixed}
         return [{**dict(zip(free, values, strict=True)), **fixed} for values in itertools.product(*free.values())]
 
-    def _try(
-        self, shapes: Shapes, params: Mapping[str, Any], index: int, layout: str, attempt: int = 0
-    ) -> Case:
+    def _try(self, shapes: Shapes, params: Mapping[str, Any], index: int, layout: str, attempt: int = 0) -> Case:
         check_size(self.op, shapes, self.sampling.max_elements)
         inputs = tuple(
             lay_out(self._draw(position, shape, shapes.sizes, index, attempt), layout)
@@ -263,7 +263,13 @@ class Sampler:
             raise ShapeError(f"{self.op.name}: {self.op.names[position]} {show(shape)}: {error}") from None
 
     def _run(
-        self, inputs: tuple[Array, ...], params: Mapping[str, Any], index: int, layout: str, shapes: Shapes, attempt: int
+        self,
+        inputs: tuple[Array, ...],
+        params: Mapping[str, Any],
+        index: int,
+        layout: str,
+        shapes: Shapes,
+        attempt: int,
     ) -> Case:
         """Run forward once and draw a cotangent for every output."""
         before = [np.copy(x) for x in inputs]
@@ -294,7 +300,9 @@ class Sampler:
         )
 
     def _cotangent(self, stream: Stream, output: Array) -> Array:
-        return np.asarray(stream.dyadic(output.shape), output.dtype if output.dtype.kind == "f" else self.sampling.dtype)
+        return np.asarray(
+            stream.dyadic(output.shape), output.dtype if output.dtype.kind == "f" else self.sampling.dtype
+        )
 
     def _note(self, case: Case) -> None:
         """Remember which choices were accepted and which refused."""

@@ -13,6 +13,7 @@ from gradcheck_cli.stream import Stream
 
 MAX_DIMENSIONS = 64  # NumPy's own limit
 _LOOP_SIDE = 3  # loop dimensions add no new behaviour with their size, only cost
+_SQUARE_EVERY = 4  # equal sizes hide a swapped axis from the shape check, so that the value check gets to see it
 # Ranks of random cases in the order they are drawn: the commonest first, so that few cases still vary.
 _RANKS = (2, 1, 3, 0, 2, 4, 1, 3)
 
@@ -67,10 +68,11 @@ def random_shapes(
     signature = op.gufunc
     missing = _random_missing(signature, stream, index, rank)
     sizes = {d.name: d.size for o in signature.inputs for d in o.dimensions if d.size is not None}
+    square = 1 + max(stream.one(max_side), min(1, max_side - 1)) if index % _SQUARE_EVERY == 1 else None
     for operand in signature.inputs:
         for dimension in operand.dimensions:
             if dimension.name not in sizes:
-                sizes[dimension.name] = 1 + stream.one(max_side)
+                sizes[dimension.name] = square or 1 + stream.one(max_side)
     wanted = _RANKS[index % len(_RANKS)] if rank is None else rank
     any_shape = _sides(stream, wanted, max_side)
     core = Binding(sizes, missing, (), any_shape)
@@ -79,10 +81,8 @@ def random_shapes(
         if any(d.or_one for d in operand.dimensions) and stream.one(3) == 0:
             cores[position] = _as_ones(operand, cores[position], missing)
     largest = max(map(len, cores))
-    if rank is not None:
-        loop_rank = rank - largest
-    else:
-        loop_rank = wanted if signature.elementwise else 1 + index % 2
+    usual = wanted if signature.elementwise else 1 + index % 2
+    loop_rank = usual if rank is None else rank - largest
     if not loops:
         return bound(op, cores) if rank in (None, largest) else None
     if loop_rank < 0:
@@ -98,7 +98,9 @@ def check_size(op: Op, shapes: Shapes, limit: int) -> None:
     names = [*op.names, *(["the output"] * len(outputs))]
     for name, shape in zip(names, (*shapes.operands, *outputs), strict=True):
         if len(shape) > MAX_DIMENSIONS:
-            raise ShapeError(f"{op.name}: {name} has {len(shape)} dimensions; NumPy arrays have at most {MAX_DIMENSIONS}")
+            raise ShapeError(
+                f"{op.name}: {name} has {len(shape)} dimensions; NumPy arrays have at most {MAX_DIMENSIONS}"
+            )
         count = math.prod(shape)
         if count > limit:
             raise ShapeError(

@@ -103,7 +103,7 @@ class Signature:
             raise ShapeError(f"{len(shapes)} shapes given, but {self.text} has {_count(self.inputs, 'operand')}")
         missing = self._missing(shapes)
         sizes = {d.name: d.size for o in self.inputs for d in o.dimensions if d.size is not None}
-        origin = {name: "the signature" for name in sizes}
+        origin = dict.fromkeys(sizes, "the signature")
         loops: list[Shape] = []
         any_shape: Shape | None = None
         for operand, shape, name in zip(self.inputs, shapes, names, strict=False):
@@ -149,12 +149,16 @@ class Signature:
             )
         return shape[: len(shape) - count], shape[len(shape) - count :]
 
-    def _agree(self, dimension: Dimension, size: int, where: str, sizes: dict[str, int], origin: dict[str, str]) -> None:
+    def _agree(
+        self, dimension: Dimension, size: int, where: str, sizes: dict[str, int], origin: dict[str, str]
+    ) -> None:
         """Bind one dimension to a size, or say with whom it disagrees."""
         known = sizes.get(dimension.name)
         if dimension.or_one and size == 1 and known is not None:
             return
-        if known is None or (known == 1 and self._may_be_one(dimension.name) and origin[dimension.name] != "the signature"):
+        if known is None or (
+            known == 1 and self._may_be_one(dimension.name) and origin[dimension.name] != "the signature"
+        ):
             sizes[dimension.name] = size
             origin[dimension.name] = where
         elif known != size:

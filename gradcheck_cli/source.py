@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 
@@ -34,12 +35,12 @@ def place_of(function: Callable[..., Any]) -> str | None:
 
 def caller_place() -> str | None:
     """`file:line` of the innermost frame outside of this package: where a declaration was written."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 (inspect.stack() reads every source file)
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
         if not module.startswith(("gradcheck_cli", "dataclasses")) and frame.f_code.co_filename != "<string>":
             return f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 

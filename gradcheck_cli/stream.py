@@ -54,4 +54,5 @@ class Stream:
         """Signed numbers of few mantissa bits in +-[1/2, 3/2]: none near zero, so that none hides an error."""
         steps = 2**bits
         magnitude = 0.5 + self.integers(steps + 1, shape) / steps
-        return np.where(self.integers(2, shape) == 1, magnitude, -magnitude)
+        signed: NDArray[np.float64] = np.where(self.integers(2, shape) == 1, magnitude, -magnitude)
+        return signed

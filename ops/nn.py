@@ -43,9 +43,7 @@ def mean_squared_error(prediction: Array, target: Array) -> np.floating[Any]:
     return np.mean(np.square(prediction - target))
 
 
-def mean_squared_error_backward(
-    grad: Array, out: Array, prediction: Array, target: Array
-) -> tuple[Array, Array]:
+def mean_squared_error_backward(grad: Array, out: Array, prediction: Array, target: Array) -> tuple[Array, Array]:
     """dL/dp = 2 * g * (p - t) / (size of p - t), dL/dt = -dL/dp, each summed over its broadcast axes"""
     difference = prediction - target
     slope = 2 * grad * difference / difference.size

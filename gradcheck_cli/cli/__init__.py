@@ -78,8 +78,6 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 def _click_message(error: click.ClickException) -> str:
     """click's message on one line, with the command it concerns and a way on."""
     message = " ".join(error.format_message().split())
-    if isinstance(error, click.NoArgsIsHelpError):
-        return message
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "gradcheck"
     return f"{message.rstrip('.')} (see {command} --help)"

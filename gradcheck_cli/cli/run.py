@@ -125,15 +125,15 @@ def _sinks(reports: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         if path == "-":
             continue
         if Path(path).is_dir() or not folder.is_dir():
-            raise UsageError(f"report {path} cannot be written: {'a folder' if Path(path).is_dir() else f'no folder {folder}'}")
+            raise UsageError(
+                f"report {path} cannot be written: {'a folder' if Path(path).is_dir() else f'no folder {folder}'}"
+            )
         if not os.access(path if Path(path).exists() else folder, os.W_OK):
             raise UsageError(f"report {path} cannot be written: permission denied")
     return list(reports)
 
 
-def _write(
-    finished: RunFinished, sinks: Sequence[tuple[str, str]], stdout: Any, color: str, verbosity: int
-) -> None:
+def _write(finished: RunFinished, sinks: Sequence[tuple[str, str]], stdout: Any, color: str, verbosity: int) -> None:
     """The table on stdout, or on stderr where a report claims stdout; then the reports."""
     from gradcheck_cli.cli.terminal import use_color, width
     from gradcheck_cli.reporters import renderer

@@ -1,0 +1,1 @@
+"""Forward -> estimates: derivatives of black-box functions, with error bars."""

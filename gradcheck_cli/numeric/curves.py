@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +20,17 @@ class Direction:
 
     moves: tuple[tuple[int, int | Array], ...]
 
-    def dot(self, gradients: Sequence[Array | None]) -> float:
-        """<v, g>, where `gradients` has one array per input."""
+    def dot(self, gradients: Mapping[int, Array]) -> float:
+        """<v, g>, where `gradients` has an array for each input that moves."""
         total = 0.0
         for position, step in self.moves:
             gradient = gradients[position]
-            assert gradient is not None
             with np.errstate(all="ignore"):
                 part = gradient.reshape(-1)[step] if isinstance(step, int) else np.sum(gradient * step)
             total += float(part)
         return total
 
-    def weigh(self, floors: Sequence[Array | None]) -> float:
+    def weigh(self, floors: Mapping[int, Array]) -> float:
         """sum |v_i| floor_i: how far errors of that size may move <v, g>."""
         return Direction(tuple((p, s if isinstance(s, int) else np.abs(s)) for p, s in self.moves)).dot(floors)
 

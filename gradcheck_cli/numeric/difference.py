@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck_cli.numeric.estimate import Curves, Estimates, FloatArray, Outcome
+from gradcheck_cli.numeric.estimate import Curves, Estimates, FloatArray, IntArray, Outcome
 
 # Steps of 2^-11 and 2^-12 units in float64 (eps^0.21), 2^-5 and 2^-6 in float32: large enough that rounding, eps/h,
 # stays below the truncation error of most functions, which the disagreement of the two steps measures.
@@ -43,7 +43,7 @@ def differentiate(curves: Curves, *, stretch: float = 1.0) -> Estimates:
 
 
 def _central(
-    curves: Curves, rows: FloatArray, step: FloatArray
+    curves: Curves, rows: IntArray, step: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, tuple[FloatArray, FloatArray]]:
     """Central slope, its rounding, the change of slope across the point, and the two one-sided slopes."""
     right, left = curves(rows, step), curves(rows, -step)

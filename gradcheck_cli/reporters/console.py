@@ -29,20 +29,21 @@ _LABELS = {
     Severity.FAILURE: "FAIL",
     Severity.ERROR: "ERROR",
 }
+_ROOM_FOR_CAUSES = 100  # columns; below, the stories alone name the causes
 _LABEL_STYLES = {"WARNING": "yellow", "INCONCLUSIVE": "yellow", "FAIL": "bold red", "ERROR": "bold red"}
 
 
 def render(run: RunFinished, *, width: int | None = None, color: bool = False, verbosity: int = 0) -> str:
     """The whole report; `width` is the terminal's, None where there is none."""
-    return draw(_parts(run, verbosity), width, color)
+    brief = width is not None and width < _ROOM_FOR_CAUSES
+    return draw(_parts(run, verbosity, brief), width, color)
 
 
-def _parts(run: RunFinished, verbosity: int) -> Iterator[RenderableType]:
+def _parts(run: RunFinished, verbosity: int, brief: bool) -> Iterator[RenderableType]:
     if verbosity >= 0 and run.ops:
-        yield _table(run, per_case=_per_case(run, verbosity))
+        yield _table(run, _per_case(run, verbosity), brief)
     for result in run.ops:
-        for story in _stories(result, verbosity):
-            yield story
+        yield from _stories(result, verbosity)
     yield _summary(run)
 
 
@@ -50,7 +51,7 @@ def _per_case(run: RunFinished, verbosity: int) -> bool:
     return verbosity > 0 or len(run.ops) == 1 or bool(run.options.sampling.shapes)
 
 
-def _table(run: RunFinished, per_case: bool) -> Table:
+def _table(run: RunFinished, per_case: bool, brief: bool) -> Table:
     columns = {"op": "", "case" if per_case else "cases": "fold" if per_case else "number", "checked": "fold"}
     grid = table({**columns, "worst": "number", "resolution": "number", "verdict": "fold"})
     for result in run.ops:
@@ -59,10 +60,10 @@ def _table(run: RunFinished, per_case: bool) -> Table:
             grid.add_row(*row)
         elif per_case:
             for case in result.cases:
-                grid.add_row(*_row(result.op.name, case.case.name, [case], case.verdict, _remark([case])))
+                grid.add_row(*_row(result.op.name, case.case.name, [case], case.verdict, _remark([case], brief)))
         else:
             cases = result.cases
-            grid.add_row(*_row(result.op.name, str(len(cases)), cases, result.verdict, _remark(cases)))
+            grid.add_row(*_row(result.op.name, str(len(cases)), cases, result.verdict, _remark(cases, brief)))
     return grid
 
 
@@ -77,14 +78,14 @@ def _row(op: str, case: str, results: Sequence[CaseResult], verdict: Verdict, re
     return [*(Text(printable(cell)) for cell in cells), last]
 
 
-def _remark(results: Sequence[CaseResult]) -> str:
-    """The worst finding in two words."""
+def _remark(results: Sequence[CaseResult], brief: bool) -> str:
+    """The worst finding in two words, or in one where there is little room."""
     findings = [f for result in results for f in result.findings if f.severity > Severity.NOTE]
     if not findings:
         return ""
     worst = max(findings, key=lambda f: f.severity)
     prefix = "warning " if worst.severity is Severity.WARNING else ""
-    return f"{prefix}{worst.code} {worst.cause}"
+    return f"{prefix}{worst.code}" + ("" if brief else f" {worst.cause}")
 
 
 def _stories(result: OpResult, verbosity: int) -> Iterator[RenderableType]:
