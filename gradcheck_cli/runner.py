@@ -77,9 +77,10 @@ class OpResult:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """Everything that was found out; `stopped` says why the run ended early."""
+    """Everything that was found out, of `asked` ops; `stopped` says why the run ended early."""
 
     ops: tuple[OpResult, ...]
+    asked: int
     options: Options
     seconds: float
     stopped: str | None = None
@@ -113,9 +114,9 @@ def run(ops: Sequence[Op], options: Options) -> Iterator[Event]:
             yield event
         if options.maxfail is not None and failures >= options.maxfail:
             stopped = f"stopped after {failures} failed case{'s' * (failures != 1)}" if number < len(ops) else None
-            yield RunFinished(tuple(results), options, time.perf_counter() - started, stopped)
+            yield RunFinished(tuple(results), len(ops), options, time.perf_counter() - started, stopped)
             return
-    yield RunFinished(tuple(results), options, time.perf_counter() - started)
+    yield RunFinished(tuple(results), len(ops), options, time.perf_counter() - started)
 
 
 def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinished | OpResult]:

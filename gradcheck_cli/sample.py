@@ -91,11 +91,11 @@ class Sampler:
 
     def __init__(self, op: Op, sampling: Sampling) -> None:
         if sampling.dtype not in op.dtypes:
-            raise UsageError(f"{op.name} is declared for {', '.join(op.dtypes)}, not {sampling.dtype}")
+            raise UsageError(f"{op.name}: declared for {', '.join(op.dtypes)}, not {sampling.dtype}")
         unknown = [name for name in sampling.params if name not in op.params]
         if unknown:
             has = f"it has {', '.join(op.params)}" if op.params else "it has none"
-            raise UsageError(f"{op.name} has no param {unknown[0]!r}; {has}")
+            raise UsageError(f"{op.name}: there is no param {unknown[0]!r}; {has}")
         self.op = op
         self.sampling = sampling
         self.dropped = 0

@@ -76,11 +76,15 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _click_message(error: click.ClickException) -> str:
-    """click's message on one line, with the command it concerns and a way on."""
+    """click's message on one line, with the variable that a value came from and a way on."""
     message = " ".join(error.format_message().split())
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "gradcheck"
-    return f"{message.rstrip('.')} (see {command} --help)"
+    context: click.Context | None = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    option = getattr(error, "param", None)
+    if option and context.get_parameter_source(option.name) is click.core.ParameterSource.ENVIRONMENT:
+        message = f"{context.auto_envvar_prefix}_{option.name.upper()}: {message}"
+    return f"{message} (see {context.command_path} --help)"
 
 
 def _complain(message: str, code: int) -> int:

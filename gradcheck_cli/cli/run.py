@@ -15,6 +15,7 @@ from gradcheck_cli.cli.types import FiniteFloat, Integer, ReportTarget, Setting,
 from gradcheck_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from gradcheck_cli.checks import CaseResult
     from gradcheck_cli.op import Op
     from gradcheck_cli.runner import Options, RunFinished
 
@@ -92,21 +93,28 @@ def _run(ops: Sequence[Op], options: Options, progress: Any) -> tuple[RunFinishe
     import time
 
     from gradcheck_cli.cli import Terminated
-    from gradcheck_cli.runner import OpResult, OpStarted, RunFinished, run
+    from gradcheck_cli.runner import CaseFinished, OpResult, OpStarted, RunFinished, run
 
     started = time.perf_counter()
     done: list[OpResult] = []
+    current: list[CaseResult] = []
     try:
         for event in run(ops, options):
             if isinstance(event, OpStarted):
                 progress.show(f"{event.number}/{event.total} {event.op.name}")
+                current = []
+            elif isinstance(event, CaseFinished):
+                current.append(event.result)
             elif isinstance(event, OpResult):
                 done.append(event)
+                current = []
             elif isinstance(event, RunFinished):
                 return event, None
     except (KeyboardInterrupt, Terminated) as interruption:
         stopped = f"interrupted: {len(done)} of {len(ops)} ops were checked"
-        return RunFinished(tuple(done), options, time.perf_counter() - started, stopped), interruption
+        begun = [OpResult(current[0].case.op, tuple(current))] if current else []
+        seconds = time.perf_counter() - started
+        return RunFinished((*done, *begun), len(ops), options, seconds, stopped), interruption
     finally:
         progress.clear()
     raise AssertionError("a run ends with RunFinished")

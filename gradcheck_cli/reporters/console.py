@@ -48,7 +48,7 @@ def _parts(run: RunFinished, verbosity: int, brief: bool) -> Iterator[Renderable
 
 
 def _per_case(run: RunFinished, verbosity: int) -> bool:
-    return verbosity > 0 or len(run.ops) == 1 or bool(run.options.sampling.shapes)
+    return verbosity > 0 or run.asked == 1 or bool(run.options.sampling.shapes)
 
 
 def _table(run: RunFinished, per_case: bool, brief: bool) -> Table:
