@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.op import Outputs
+from gradcheck_cli.pairs import as_complex, as_real
 from gradcheck_cli.sample import Case, same
 from gradcheck_cli.stream import Stream
 
@@ -37,38 +38,44 @@ def gradients(case: Case) -> Gradients:
     return _call(case, case.inputs, case.cotangents)
 
 
-def rounding(case: Case, position: int, gradient: Array) -> Array:
-    """How far backward's own rounding may move each entry of one gradient, in float64 and of its shape.
+def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
+    """How far backward's own rounding may move each entry of its gradients, as arrays of their shapes.
 
     Estimated by moving all that backward gets, forward's output too, by an ulp: 1 - out**2 loses digits that x
-    still has. `position` counts the differentiated inputs.
+    still has. `exact` holds the gradients as real arrays, by input position.
     """
-    moves = max(_MOVES, _MOVED_ENTRIES // max(gradient.size, 1))
-    spreads = np.stack([_moved(case, position, gradient, turn) for turn in range(moves)])
+    smallest = min((g.size for g in exact.values() if g.size), default=1)
+    moves = max(_MOVES, _MOVED_ENTRIES // smallest)
+    moved = [_moved(case, turn) for turn in range(moves)]
+    return {position: _floor(case, position, gradient, moved) for position, gradient in exact.items()}
+
+
+def _floor(case: Case, position: int, gradient: Array, moved: Sequence[Mapping[int, Array]]) -> Array:
+    """The floor of one gradient, from what it became in each turn."""
+    turns = [m[position] for m in moved if position in m and m[position].shape == gradient.shape]
+    spreads = np.abs(np.array(turns or [gradient]) - gradient)
+    spreads = np.nan_to_num(spreads, nan=0.0, posinf=0.0)
     pooled = np.sqrt(np.mean(np.square(spreads))) if gradient.size else 0.0
-    epsilon = np.finfo(case.inputs[case.op.differentiated[position]].dtype).eps
+    epsilon = np.finfo(case.inputs[position].dtype).eps
     floor: Array = _OWN * np.max(spreads, axis=0) + _POOLED * pooled + _LAST * epsilon * np.abs(gradient)
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
 
 
-def _moved(case: Case, position: int, gradient: Array, turn: int) -> Array:
-    """How far one gradient moves when inputs, outputs and cotangents move by an ulp, up or down at random."""
+def _moved(case: Case, turn: int) -> dict[int, Array]:
+    """The gradients, as real arrays, when inputs, outputs and cotangents move by an ulp, up or down at random."""
     assert case.outputs is not None
     stream = Stream(case.op.name, case.seed, case.index, "ulp", turn)
     outputs = Outputs(tuple(_nudge(y, stream) for y in case.outputs.arrays), case.outputs.several)
-    nudged = replace(case, outputs=outputs)
-    entries = _call(
-        nudged, [_nudge(x, stream) for x in case.inputs], [_nudge(g, stream) for g in case.cotangents]
-    ).entries
-    if position >= len(entries) or np.shape(entries[position]) != gradient.shape:
-        return np.zeros(gradient.shape)
-    with np.errstate(all="ignore"):
-        moved: Array = np.abs(np.asarray(entries[position], np.float64) - gradient)
-    return np.nan_to_num(moved, nan=0.0, posinf=0.0)
+    inputs, cotangents = [_nudge(x, stream) for x in case.inputs], [_nudge(g, stream) for g in case.cotangents]
+    entries = _call(replace(case, outputs=outputs), inputs, cotangents).entries
+    arrays = {p: np.asarray(e) for p, e in zip(case.op.differentiated, entries, strict=False) if e is not None}
+    return {p: as_real(a).astype(np.float64) for p, a in arrays.items() if a.dtype.kind in "fc"}
 
 
 def _nudge(x: Array, stream: Stream) -> Array:
     """The float next to every entry, on a random side; zeros and other dtypes stay."""
+    if x.dtype.kind == "c":
+        return as_complex(_nudge(as_real(x), stream))
     if x.dtype.kind != "f":
         return x
     direction = np.where(stream.integers(2, x.shape) == 1, np.inf, -np.inf).astype(x.dtype)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradcheck_cli.checks.finding import Finding, Verdict
+from gradcheck_cli.checks.value import MODES, Judging
 from gradcheck_cli.errors import GradientError, UsageError
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.op import Op
@@ -71,6 +72,8 @@ def check(
     broadcast: bool = True,
     dtype: str = "float64",
     params: Mapping[str, Any] | None = None,
+    mode: str = "auto",
+    min_resolution: float | None = None,
     eps: float | None = None,
     rtol: float | None = None,
     atol: float | None = None,
@@ -90,7 +93,9 @@ def check(
     elif backward is not None or signature is not None or declaration:
         raise UsageError("check(op) takes no backward and no declaration: the op has its own")
     sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed)
-    options = Options(sampling, tolerances(eps, rtol, atol))
+    if mode not in MODES:
+        raise UsageError(f"mode {mode!r} is none of {', '.join(MODES)}")
+    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol)))
     *_, last = run([op], options)
     assert isinstance(last, RunFinished)
     return Report(last)

@@ -18,7 +18,7 @@ from gradcheck_cli.source import call_error, caller_place, name_of, place_of, po
 Array = NDArray[Any]
 Choices = Sequence[Any] | Callable[..., Sequence[Any]]
 
-DTYPES = ("float64", "float32")
+DTYPES = ("float64", "float32", "complex128", "complex64")
 _NAME = re.compile(r"\w[\w.\-]*")
 
 
@@ -42,7 +42,7 @@ class Outputs:
         return tuple(values) if self.several else values[0]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Op:
     """A differentiable function: `forward(*inputs, **params)` and `backward(grad, out, *inputs, **params)`.
 
@@ -66,7 +66,7 @@ class Op:
     loops: bool | None = None
     differentiable: Sequence[bool] | Sequence[str] | None = None
     samples: Sequence[Any] = ()
-    dtypes: Sequence[str] = DTYPES
+    dtypes: Sequence[str] = ("float64", "float32")
     jvp: Callable[..., Any] | None = None
     overloads: Mapping[Callable[..., Any], Callable[..., Any]] | None = None
     # Derived on construction:
@@ -90,6 +90,9 @@ class Op:
         self._set("dtypes", self._valid_dtypes())
         self._check_calls()
         self._set("samples", tuple(self._valid_sample(sample) for sample in self.samples))
+
+    def __repr__(self) -> str:
+        return f'<op {self.name} "{self.gufunc.text}">'
 
     # The normalised view: what every other room reads.
 

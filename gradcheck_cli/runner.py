@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from gradcheck_cli.checks import CaseResult, examine
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
+from gradcheck_cli.checks.value import Judging
 from gradcheck_cli.errors import UsageError, describe
-from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.op import Op
 from gradcheck_cli.sample import Case, Sampler, Sampling
 
@@ -21,7 +21,8 @@ class Options:
     """What to run and when to stop."""
 
     sampling: Sampling = field(default_factory=Sampling)
-    tolerances: Classic | None = None
+    judging: Judging = field(default_factory=Judging)
+    allow_inconclusive: bool = False  # let a gradient through that could be judged in no case
     maxfail: int | None = None  # stop after so many failed cases
 
 
@@ -88,9 +89,10 @@ class RunFinished:
     @property
     def exit_code(self) -> int:
         """0 all passed, 1 a gradient is wrong or was never judged, 5 nothing was checked."""
-        if any(op.verdict.bad or op.verdict is Verdict.INCONCLUSIVE for op in self.ops):
+        verdicts = {op.verdict for op in self.ops}
+        if any(v.bad for v in verdicts) or (Verdict.INCONCLUSIVE in verdicts and not self.options.allow_inconclusive):
             return 1
-        return 0 if any(op.verdict is Verdict.PASS for op in self.ops) else 5
+        return 0 if verdicts - {Verdict.SKIP} else 5
 
 
 Event = OpStarted | CaseFinished | OpResult | RunFinished
@@ -152,11 +154,11 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
 
 def _settle(case: Case, sampler: Sampler, options: Options) -> tuple[CaseResult, bool]:
     """Examine a case; an inconclusive one again with other values. Whether a redraw settled it."""
-    first = examine(case, options.tolerances)
+    first = examine(case, options.judging)
     if first.verdict is not Verdict.INCONCLUSIVE or case.index < 0:
         return first, False
     for attempt in range(1, REDRAWS + 1):
-        result = examine(sampler.redraw(case, attempt), options.tolerances)
+        result = examine(sampler.redraw(case, attempt), options.judging)
         if result.verdict is not Verdict.INCONCLUSIVE:
             return result, True
     return first, False

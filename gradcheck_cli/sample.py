@@ -44,7 +44,7 @@ class Sampling:
     max_elements: int = MAX_ELEMENTS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """One op with concrete inputs and params; `outputs` is what forward answered, or `error` what it raised."""
 
@@ -60,6 +60,9 @@ class Case:
     attempt: int = 0
     error: Exception | None = None
     mutated: tuple[str, ...] = ()  # inputs that forward changed; they were put back
+
+    def __repr__(self) -> str:
+        return f"<case {self.index} of {self.op.name}: {self.name}>"
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -257,8 +260,12 @@ class Sampler:
 
     def _draw(self, position: int, shape: Shape, sizes: Mapping[str, int], index: int, attempt: int) -> Array:
         stream = Stream(self.op.name, self.sampling.seed, index, attempt, "input", position)
+        domain, dtype = self.op.domains[position], self.sampling.dtype
         try:
-            return self.op.domains[position].draw(stream, shape, self.sampling.dtype, sizes)
+            if np.dtype(dtype).kind != "c" or not domain.differentiable:
+                return domain.draw(stream, shape, dtype, sizes)
+            parts = [domain.draw(stream, shape, np.finfo(dtype).dtype.name, sizes) for _ in range(2)]
+            return np.asarray(parts[0] + 1j * parts[1], dtype)
         except ValueError as error:
             raise ShapeError(f"{self.op.name}: {self.op.names[position]} {show(shape)}: {error}") from None
 
@@ -300,9 +307,11 @@ class Sampler:
         )
 
     def _cotangent(self, stream: Stream, output: Array) -> Array:
-        return np.asarray(
-            stream.dyadic(output.shape), output.dtype if output.dtype.kind == "f" else self.sampling.dtype
-        )
+        """Random, signed, of the output's dtype; an output of integers gets floats all the same."""
+        if output.dtype.kind == "c":
+            return np.asarray(stream.dyadic(output.shape) + 1j * stream.dyadic(output.shape), output.dtype)
+        real = np.finfo(self.sampling.dtype).dtype
+        return np.asarray(stream.dyadic(output.shape), output.dtype if output.dtype.kind == "f" else real)
 
     def _note(self, case: Case) -> None:
         """Remember which choices were accepted and which refused."""

@@ -8,8 +8,7 @@ from gradcheck_cli.analytic import gradients
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.forward import check_forward
 from gradcheck_cli.checks.structure import check_structure, usable
-from gradcheck_cli.checks.value import InputResult, check_values
-from gradcheck_cli.numeric.classic import Classic
+from gradcheck_cli.checks.value import InputResult, Judging, check_values
 from gradcheck_cli.sample import Case
 
 
@@ -27,12 +26,12 @@ class CaseResult:
         return VERDICTS[max((f.severity for f in self.findings), default=Severity.NOTE)]
 
 
-def examine(case: Case, tolerances: Classic | None = None) -> CaseResult:
-    """Ask every check of a case; `tolerances` switches the value check to the classic test."""
+def examine(case: Case, judging: Judging) -> CaseResult:
+    """Ask every check of a case."""
     findings = list(check_forward(case))
     if any(f.severity >= Severity.FAILURE and f.code != "GC406" for f in findings):
         return CaseResult(case, (), tuple(findings))
     returned = gradients(case)
     findings += check_structure(case, returned)
-    results, wrong = check_values(case, usable(returned, case), tolerances)
+    results, wrong = check_values(case, usable(returned, case), judging)
     return CaseResult(case, tuple(results), tuple(findings + wrong))

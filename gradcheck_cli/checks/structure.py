@@ -55,13 +55,13 @@ def check_structure(case: Case, returned: Gradients) -> Iterator[Finding]:
         yield from _check_entry(case, position, entry)
 
 
-def usable(returned: Gradients, case: Case) -> dict[int, NDArray[np.float64]]:
-    """Input position -> gradient in float64, for every gradient of the right shape that holds numbers."""
+def usable(returned: Gradients, case: Case) -> dict[int, NDArray[Any]]:
+    """Input position -> gradient in double precision, for every gradient of the right shape that holds numbers."""
     if returned.error is not None or returned.count != len(case.op.differentiated):
         return {}
     arrays = {i: _as_array(e) for i, e in zip(case.op.differentiated, returned.entries, strict=True)}
     return {
-        i: array.astype(np.float64)
+        i: array.astype(np.result_type(array.dtype, np.float64))
         for i, array in arrays.items()
         if array is not None and array.shape == case.inputs[i].shape
     }
@@ -142,4 +142,4 @@ def _as_array(entry: Any) -> NDArray[Any] | None:
         array = np.asarray(entry)
     except Exception:  # Ragged lists, or objects whose __array__ raises.
         return None
-    return array if array.dtype.kind in "fiub" else None
+    return array if array.dtype.kind in "fiubc" else None

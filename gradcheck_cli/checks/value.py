@@ -1,8 +1,4 @@
-"""GC2xx and GC5xx: does each gradient agree with the numeric derivative within its error bar?
-
-For a cotangent w and a direction v, the slope of t -> <w, f(x + t v)> must be <v, backward(w)>. Small inputs are
-checked along every coordinate; large ones along random directions through all entries and a few coordinates.
-"""
+"""GC2xx and GC5xx: does each gradient agree with the numeric derivative within its error bar?"""
 
 from __future__ import annotations
 
@@ -14,25 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import rounding
+from gradcheck_cli.checks.directions import coordinates, directions_of, joint
 from gradcheck_cli.checks.finding import Finding, Severity
-from gradcheck_cli.checks.judgement import (
-    SPREAD,
-    Judgement,
-    coordinates,
-    is_unit,
-    judge,
-    probes,
-    resolution_of,
-    scale_of,
-)
+from gradcheck_cli.checks.judgement import Judgement, judge
+from gradcheck_cli.checks.oracle import Oracle, oracle_of
 from gradcheck_cli.numeric.classic import Classic
+from gradcheck_cli.numeric.curves import Direction
 from gradcheck_cli.numeric.estimate import Outcome
+from gradcheck_cli.pairs import as_real
 from gradcheck_cli.sample import Case
 
 Array = NDArray[Any]
 
-FULL = 1024  # entries up to which an input is checked along every coordinate, and up to which a failure is located
-MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}
+MODES = ("auto", "full", "probe")
+MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}  # a pass must have been able to see this much
+_LOCATE = 1024  # entries to look at for the one to show, after a random direction found a failure
+_SHOWN = 16  # entries that are not finite, to look at
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """How values are judged; `tolerances` switches to the classic test."""
+
+    mode: str = "auto"
+    min_resolution: float | None = None  # None: by dtype
+    tolerances: Classic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class InputResult:
     """What was found about the gradient of one input.
 
     `worst` is the largest deviation and `resolution` the smallest error that would have been caught, both relative
-    to the largest entry of the gradient; None where nothing was judged.
+    to the largest entry of the gradient; None where nothing was judged. `method` is full, probe or empty.
     """
 
     name: str
@@ -51,112 +53,152 @@ class InputResult:
 
 
 def check_values(
-    case: Case, gradients: Mapping[int, Array], tolerances: Classic | None
+    case: Case, gradients: Mapping[int, Array], judging: Judging
 ) -> tuple[list[InputResult], list[Finding]]:
-    """Judge the gradient of every input in `gradients` (by input position)."""
-    results, findings = [], []
-    for position, gradient in gradients.items():
-        result, found = _check_input(case, position, gradient, tolerances)
-        results.append(result)
-        findings += found
-    return results, findings
+    """Judge the gradient of every input in `gradients` (by input position), all in one go."""
+    check = _ValueCheck(case, gradients, judging)
+    for position in gradients:
+        check.judge_input(position)
+    check.judge_jointly()
+    return check.results, check.findings
 
 
-def _check_input(
-    case: Case, position: int, gradient: Array, tolerances: Classic | None
-) -> tuple[InputResult, list[Finding]]:
-    name = case.op.names[position]
-    if not gradient.size:  # Its shape is all there is to be right or wrong about.
-        return InputResult(name, True, None, None, "empty"), []
-    if not np.all(np.isfinite(gradient)):
-        return _not_finite(case, position, gradient, tolerances)
-    full = gradient.size <= FULL
-    directions = coordinates(case, position) if full else probes(case, position)
-    floor = np.zeros(gradient.shape) if tolerances else _floor(case, position, gradient)
-    judgement = judge(case, position, gradient, floor, list(directions), tolerances)
-    method = "coordinates" if full else "directions"
-    scale = scale_of(case, gradient, judgement)
-    if judgement.wrong.any():
-        worst = float(np.max(judgement.deviation[judgement.wrong])) / scale
-        located = judgement if full else _locate(case, position, gradient, floor, judgement, tolerances)
-        return InputResult(name, True, worst, None, method), [_wrong(case, position, gradient, located)]
-    if not judgement.judged.all():
-        return InputResult(name, False, None, None, method), [_unjudged(case, name, judgement)]
-    worst, resolution = float(np.max(judgement.deviation)) / scale, resolution_of(judgement) / scale
-    limit = MIN_RESOLUTION[str(case.inputs[position].dtype)]
-    if resolution > limit and not tolerances:
-        return InputResult(name, False, worst, resolution, method), [_too_coarse(case, name, resolution, limit)]
-    return InputResult(name, True, worst, resolution, method), []
+class _ValueCheck:
+    """The value check of one case: directions for every input, judged together, told apart afterwards."""
 
+    def __init__(self, case: Case, gradients: Mapping[int, Array], judging: Judging) -> None:
+        self.case, self.judging = case, judging
+        self.oracle: Oracle = oracle_of(case)
+        self.gradients = {p: as_real(g) for p, g in gradients.items()}
+        self.results: list[InputResult] = []
+        self.findings: list[Finding] = []
+        zeros = {p: np.zeros(g.shape) for p, g in self.gradients.items()}
+        self.floors = zeros if judging.tolerances else rounding(case, self.gradients)
+        self.finite = [p for p, g in self.gradients.items() if g.size and np.all(np.isfinite(g))]
+        asked = {p: directions_of(case, p, judging.mode) for p in self.finite}
+        self.rows: dict[int, range] = {}
+        directions: list[Direction] = []
+        for position, own in asked.items():
+            self.rows[position] = range(len(directions), len(directions) + len(own))
+            directions += own
+        if self.finite:
+            directions.append(joint(case, self.finite))
+            self.judgement = self._judge(directions)
 
-def _floor(case: Case, position: int, gradient: Array) -> Array:
-    return rounding(case, case.op.differentiated.index(position), gradient)
+    def judge_input(self, position: int) -> None:
+        """Result and findings for one input."""
+        name, gradient = self.case.op.names[position], self.gradients[position]
+        if not gradient.size:  # Its shape is all there is to be right or wrong about.
+            self.results.append(InputResult(name, True, None, None, "empty"))
+        elif position not in self.finite:
+            self._judge_not_finite(position)
+        else:
+            self._judge_finite(position, self.judgement.take(list(self.rows[position])))
 
+    def judge_jointly(self) -> None:
+        """Every input by the same step; only a failure tells anything new."""
+        if not self.finite or any(f.severity >= Severity.FAILURE for f in self.findings):
+            return
+        together = self.judgement.take([len(self.judgement.directions) - 1])
+        if together.wrong.any():
+            names = " and ".join(self.case.op.names[p] for p in self.finite)
+            where = f"moving every entry of {names} by the same step, the gradient along it"
+            self._add("GC201", "wrong_jointly", Severity.FAILURE, None, _difference(where, together, 0))
 
-def _locate(
-    case: Case, position: int, gradient: Array, floor: Array, judgement: Judgement, tolerances: Classic | None
-) -> Judgement:
-    """Coordinates to show for a failure that a random direction found; the direction itself where none is wrong."""
-    entries = np.unique(np.linspace(0, gradient.size - 1, FULL).astype(int)).tolist()
-    along = judge(case, position, gradient, floor, list(coordinates(case, position, entries)), tolerances)
-    return along if along.wrong.any() else judgement
+    def _judge_finite(self, position: int, judgement: Judgement) -> None:
+        name = self.case.op.names[position]
+        method = "full" if len(self.rows[position]) == self.gradients[position].size else "probe"
+        scale = _scale(self.case, self.gradients[position], judgement)
+        if judgement.wrong.any():
+            worst = float(np.max(judgement.deviation[judgement.wrong])) / scale
+            self.results.append(InputResult(name, True, worst, None, method))
+            self._report_wrong(position, judgement if method == "full" else self._locate(position, judgement))
+        elif not judgement.judged.all():
+            self.results.append(InputResult(name, False, None, None, method))
+            self._report_unjudged(name, judgement)
+        else:
+            worst, resolution = float(np.max(judgement.deviation)) / scale, _resolution(judgement, method) / scale
+            coarse = not self.judging.tolerances and resolution > self._limit(position)
+            self.results.append(InputResult(name, not coarse, worst, resolution, method))
+            if coarse:
+                message = (
+                    f"grad {name}: an error below {resolution:.1g} of its largest entry would not have been seen; "
+                    f"a pass needs {self._limit(position):g} (--min-resolution)"
+                )
+                self._add("GC502", "too_coarse", Severity.INCONCLUSIVE, name, message, {"resolution": resolution})
 
+    def _judge_not_finite(self, position: int) -> None:
+        """NaN or infinity is wrong where the slope is finite, and cannot be judged elsewhere."""
+        name, gradient = self.case.op.names[position], self.gradients[position]
+        entries = np.flatnonzero(~np.isfinite(gradient.reshape(-1)))[:_SHOWN].tolist()
+        filled = {position: np.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)}
+        floors = {position: np.zeros(gradient.shape)}
+        directions = list(coordinates(self.case, position, entries))
+        judgement = judge(self.oracle, directions, filled, floors, self.judging.tolerances)
+        self.results.append(InputResult(name, bool(judgement.judged.any()), None, None, "probe"))
+        if not judgement.judged.any():
+            self._report_unjudged(name, judgement)
+            return
+        row = int(np.flatnonzero(judgement.judged)[0])
+        message = (
+            f"grad {name}{_index(entries[row], gradient.shape)} is {gradient.reshape(-1)[entries[row]]}; "
+            f"the numeric derivative there is {judgement.measured.value[row]:.6g}"
+        )
+        advice = "look for 0/0, log(0) or inf - inf in backward"
+        self._add("GC202", "nan_gradient", Severity.FAILURE, name, message, advice=advice)
 
-def _wrong(case: Case, position: int, gradient: Array, judgement: Judgement) -> Finding:
-    """The story of a wrong gradient: the worst entry, both numbers, how many and how far."""
-    name, count, checked = case.op.names[position], int(judgement.wrong.sum()), len(judgement.directions)
-    worst = int(np.argmax(np.where(judgement.wrong, judgement.deviation, -1.0)))
-    direction = judgement.directions[worst]
-    step = direction.moves[0][1]
-    where = _index(step, gradient.shape) if isinstance(step, int) else " along a random direction"
-    claimed, numeric, bar = judgement.claimed[worst], judgement.numeric[worst], judgement.bar[worst]
-    relative = judgement.deviation[worst] / max(abs(numeric), abs(claimed))
-    among = f" {count} of {checked} entries differ." if is_unit(direction) and checked > 1 else ""
-    return Finding(
-        "GC201",
-        "wrong_value",
-        Severity.FAILURE,
-        case,
-        f"grad {name}{where} is {claimed:.6g}; the numeric derivative is {numeric:.6g} +- {bar:.1g}: "
-        f"off by {100 * relative:.2g} %.{among}",
-        input=name,
-        evidence={
-            "claimed": float(claimed),
-            "numeric": float(numeric),
-            "bar": float(bar),
+    def _locate(self, position: int, judgement: Judgement) -> Judgement:
+        """Coordinates to show for a failure that a random direction found; that direction where none is wrong."""
+        size = self.gradients[position].size
+        entries = np.unique(np.linspace(0, size - 1, min(_LOCATE, size)).astype(int)).tolist()
+        along = self._judge(list(coordinates(self.case, position, entries)))
+        return along if along.wrong.any() else judgement
+
+    def _report_wrong(self, position: int, judgement: Judgement) -> None:
+        """The worst entry, both numbers, how many and how far."""
+        name, gradient = self.case.op.names[position], self.gradients[position]
+        count, checked = int(judgement.wrong.sum()), len(judgement.directions)
+        worst = int(np.argmax(np.where(judgement.wrong, judgement.deviation, -1.0)))
+        direction = judgement.directions[worst]
+        step = direction.moves[0][1]
+        entry = _index(step, gradient.shape) if isinstance(step, int) else " along a random direction"
+        among = f" {count} of {checked} entries differ." if direction.is_unit and checked > 1 else ""
+        evidence = {
+            "claimed": float(judgement.claimed[worst]),
+            "numeric": float(judgement.measured.value[worst]),
+            "bar": float(judgement.measured.bar[worst]),
             "entry": step if isinstance(step, int) else None,
             "wrong": count,
             "checked": checked,
-        },
-    )
+        }
+        message = _difference(f"grad {name}{entry}", judgement, worst) + among
+        self._add("GC201", "wrong_value", Severity.FAILURE, name, message, evidence)
 
+    def _report_unjudged(self, name: str, judgement: Judgement) -> None:
+        unjudged = ~judgement.judged
+        worst = Outcome(int(np.max(judgement.measured.outcome[unjudged])))
+        share = f"{int(unjudged.sum())} of {len(judgement.directions)}"
+        message = f"grad {name}: {share} slopes cannot be judged: {_REASONS[worst]}"
+        self._add("GC501", worst.name.lower(), Severity.INCONCLUSIVE, name, message)
 
-def _not_finite(
-    case: Case, position: int, gradient: Array, tolerances: Classic | None
-) -> tuple[InputResult, list[Finding]]:
-    """NaN or infinity is wrong where the slope is finite, and cannot be judged elsewhere."""
-    name = case.op.names[position]
-    entries = np.flatnonzero(~np.isfinite(gradient.reshape(-1)))[:SPREAD]
-    filled = np.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
-    directions = list(coordinates(case, position, entries.tolist()))
-    judgement = judge(case, position, filled, np.zeros(gradient.shape), directions, tolerances)
-    result = InputResult(name, bool(judgement.judged.any()), None, None, "coordinates")
-    if not judgement.judged.any():
-        return result, [_unjudged(case, name, judgement)]
-    first = int(np.flatnonzero(judgement.judged)[0])
-    entry = int(entries[first])
-    return result, [
-        Finding(
-            "GC202",
-            "nan_gradient",
-            Severity.FAILURE,
-            case,
-            f"grad {name}{_index(entry, gradient.shape)} is {gradient.reshape(-1)[entry]}; "
-            f"the numeric derivative there is {judgement.numeric[first]:.6g}",
-            "look for 0/0, log(0) or inf - inf in backward",
-            input=name,
-        )
-    ]
+    def _judge(self, directions: list[Direction]) -> Judgement:
+        return judge(self.oracle, directions, self.gradients, self.floors, self.judging.tolerances)
+
+    def _limit(self, position: int) -> float:
+        dtype = self.case.inputs[position].real.dtype.name
+        return self.judging.min_resolution or MIN_RESOLUTION[dtype]
+
+    def _add(
+        self,
+        code: str,
+        cause: str,
+        severity: Severity,
+        name: str | None,
+        message: str,
+        evidence: Mapping[str, object] | None = None,
+        advice: str = "",
+    ) -> None:
+        self.findings.append(Finding(code, cause, severity, self.case, message, advice, name, evidence or {}))
 
 
 _REASONS = {
@@ -171,29 +213,44 @@ _REASONS = {
 }
 
 
-def _unjudged(case: Case, name: str, judgement: Judgement) -> Finding:
-    worst = Outcome(int(np.max(judgement.outcome[~judgement.judged])))
-    count = int((~judgement.judged).sum())
-    return Finding(
-        "GC501",
-        worst.name.lower(),
-        Severity.INCONCLUSIVE,
-        case,
-        f"grad {name}: {count} of {len(judgement.directions)} slopes cannot be judged: {_REASONS[worst]}",
-        input=name,
-    )
+def _difference(where: str, judgement: Judgement, row: int) -> str:
+    """Both numbers, and how far they are apart."""
+    claimed, measured = float(judgement.claimed[row]), judgement.measured
+    relative = float(judgement.deviation[row]) / max(abs(float(measured.value[row])), abs(claimed))
+    if measured.outcome[row] == Outcome.KINK:
+        low, high = (0.0 if abs(s[row]) <= measured.bar[row] else s[row] for s in (measured.low, measured.high))
+        slopes = f"at this kink any slope from {low:.6g} to {high:.6g} would be right"
+    else:
+        slopes = f"the numeric derivative is {measured.value[row]:.6g} +- {measured.bar[row]:.1g}"
+    return f"{where} is {claimed:.6g}; {slopes}: off by {100 * relative:.2g} %."
 
 
-def _too_coarse(case: Case, name: str, resolution: float, limit: float) -> Finding:
-    return Finding(
-        "GC502",
-        "too_coarse",
-        Severity.INCONCLUSIVE,
-        case,
-        f"grad {name}: an error below {resolution:.1g} would not have been seen; a pass needs {limit:g}",
-        input=name,
-        evidence={"resolution": resolution},
-    )
+def _scale(case: Case, gradient: Array, judgement: Judgement) -> float:
+    """The largest entry of the gradient, which deviations and resolutions are relative to.
+
+    A gradient of zero to within its error bar has no largest entry; the natural size of a slope, |w| |f| / |x|,
+    stands in for it.
+    """
+    units = np.array([d.is_unit for d in judgement.directions], dtype=bool)
+    slopes = np.abs(judgement.measured.value[units & judgement.judged])
+    largest = float(max(np.max(np.abs(gradient)), np.max(slopes, initial=0.0)))
+    bars = judgement.measured.bar[judgement.judged]
+    if largest > np.max(bars, initial=0.0):
+        return largest
+    assert case.outputs is not None
+    outputs = max(float(np.max(np.abs(y), initial=0.0)) for y in case.outputs.arrays)
+    inputs = max(float(np.max(np.abs(x), initial=1.0)) for x in case.inputs if x.dtype.kind in "fc")
+    weights = max(float(np.max(np.abs(w), initial=0.0)) for w in case.cotangents)
+    return max(largest, weights * outputs / inputs) or 1.0
+
+
+def _resolution(judgement: Judgement, method: str) -> float:
+    """The smallest error of a single entry that would have been caught."""
+    bars = judgement.measured.bar
+    if method == "full":
+        return float(np.max(bars))
+    # Along a random direction an entry's error is multiplied by |v| >= 1/2; every probe sees every entry.
+    return 2 * min(float(b) for b, d in zip(bars, judgement.directions, strict=True) if not d.is_unit)
 
 
 def _index(entry: int, shape: tuple[int, ...]) -> str:

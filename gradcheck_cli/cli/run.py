@@ -28,9 +28,23 @@ if TYPE_CHECKING:
 @click.option("--max-elements", type=Integer(least=1), default=10_000_000, show_default=True, help="Largest array.")
 @click.option("--cases", type=Integer(least=1), default=20, show_default=True, help="Random cases per op.")
 @click.option("--broadcast/--no-broadcast", default=True, show_default=True, help="Let operands broadcast.")
-@click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float64", "float32", "complex128", "complex64"]),
+    default="float64",
+    show_default=True,
+)
 @click.option("--param", "params", multiple=True, type=Setting(), help="Fix a param: axis=-1.")
 @click.option("--seed", type=Integer(), default=0, show_default=True, help="Another seed, other values.")
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "full", "probe"]),
+    default="auto",
+    show_default=True,
+    help="Every coordinate (full), random directions (probe), or by size.",
+)
+@click.option("--min-resolution", type=FiniteFloat(above=0), help="Coarsest pass.  [1e-3; float32 1e-2]")
+@click.option("--allow-inconclusive", is_flag=True, help="Let a gradient through that no case could judge.")
 @click.option("--eps", type=FiniteFloat(above=0), help="Step of the classic test.  [1e-6]")
 @click.option("--rtol", type=FiniteFloat(least=0), help="Relative tolerance of the classic test.  [1e-3]")
 @click.option("--atol", type=FiniteFloat(least=0), help="Absolute tolerance of the classic test.  [1e-5]")
@@ -70,6 +84,7 @@ def command(**options: Any) -> int:
 
 def _options(options: dict[str, Any]) -> Options:
     from gradcheck_cli.api import tolerances
+    from gradcheck_cli.checks.value import Judging
     from gradcheck_cli.runner import Options
     from gradcheck_cli.sample import Sampling
 
@@ -84,8 +99,10 @@ def _options(options: dict[str, Any]) -> Options:
         params=dict(options["params"]),
         max_elements=options["max_elements"],
     )
+    classic = tolerances(options["eps"], options["rtol"], options["atol"])
+    judging = Judging(options["mode"], options["min_resolution"], classic)
     maxfail = 1 if options["first"] else options["maxfail"]
-    return Options(sampling, tolerances(options["eps"], options["rtol"], options["atol"]), maxfail)
+    return Options(sampling, judging, options["allow_inconclusive"], maxfail)
 
 
 def _run(ops: Sequence[Op], options: Options, progress: Any) -> tuple[RunFinished, BaseException | None]:

@@ -20,6 +20,11 @@ class Direction:
 
     moves: tuple[tuple[int, int | Array], ...]
 
+    @property
+    def is_unit(self) -> bool:
+        """Whether it moves single entries by one."""
+        return all(isinstance(step, int) for _, step in self.moves)
+
     def dot(self, gradients: Mapping[int, Array]) -> float:
         """<v, g>, where `gradients` has an array for each input that moves."""
         total = 0.0
@@ -76,11 +81,6 @@ class ForwardCurves:
             else:
                 value[r, 0], level[r, 0] = np.dot(self._weights, change), np.dot(np.abs(self._weights), size)
         return Samples(moved_by, value, level)
-
-    def only(self, row: int) -> ForwardCurves:
-        """The curve of one direction."""
-        weights = self._weights
-        return ForwardCurves(self._forward, self._inputs, [self._directions[row]], self._limits, weights)
 
     def _move(self, direction: Direction, t: float) -> tuple[list[Array], float]:
         """x + t v, and the displacement that remains of t after rounding (known exactly for one coordinate)."""

@@ -146,7 +146,7 @@ def _summary(run: RunFinished) -> Text:
         f"{count(redrawn, 'inconclusive case')} redrawn" if redrawn else "",
         f"{count(dropped, 'param combination')} refused by forward" if dropped else "",
         f"{count(refused, 'edge')} refused by forward" if refused else "",
-        str(run.options.tolerances) if run.options.tolerances else "",
+        str(run.options.judging.tolerances or ""),
         run.stopped or "",
     ]
     for remark in filter(None, remarks):

@@ -22,7 +22,7 @@ def render(run: RunFinished) -> str:
         "gradcheck": __version__,
         "seed": sampling.seed,
         "dtype": sampling.dtype,
-        "test": str(run.options.tolerances or "error bars"),
+        "test": str(run.options.judging.tolerances or "error bars"),
         "exit_code": run.exit_code,
         "stopped": run.stopped,
         "seconds": run.seconds,

@@ -1,0 +1,57 @@
+"""Along which directions a case is asked for its slope."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gradcheck_cli.domain import Domain
+from gradcheck_cli.numeric.curves import Direction
+from gradcheck_cli.pairs import as_real
+from gradcheck_cli.sample import Case
+from gradcheck_cli.stream import Stream
+
+FULL = 256  # entries up to which `auto` asks along every coordinate
+PROBES = 3  # random directions through all entries of a larger input
+SPREAD = 16  # and single entries of it
+
+
+def directions_of(case: Case, position: int, mode: str) -> list[Direction]:
+    """What one input is asked: every coordinate (`full`), or random directions and a few coordinates (`probe`)."""
+    size = as_real(case.inputs[position]).size
+    if mode == "full" or (mode == "auto" and size <= FULL):
+        return list(coordinates(case, position))
+    starts = np.linspace(0, size, min(SPREAD, size), endpoint=False).astype(int)
+    stream = Stream(case.op.name, case.seed, case.index, "entries", position)
+    entries = [int(start) + stream.one(max(size // SPREAD, 1)) for start in starts]
+    return [*_probes(case, position), *coordinates(case, position, entries)]
+
+
+def coordinates(case: Case, position: int, entries: Sequence[int] | None = None) -> Iterator[Direction]:
+    """One direction per entry, projected into the domain."""
+    x, domain = as_real(case.inputs[position]), case.op.domains[position]
+    free = type(domain).project is Domain.project
+    for entry in range(x.size) if entries is None else entries:
+        if free:
+            yield Direction(((position, entry),))
+        else:
+            unit = np.zeros(x.shape)
+            unit.reshape(-1)[entry] = 1.0
+            yield Direction(((position, domain.project(unit)),))
+
+
+def joint(case: Case, positions: Sequence[int]) -> Direction:
+    """Every entry of every input by the same step.
+
+    Ties stay ties along it: a `maximum` that gives both sides 1 is found out here and nowhere else.
+    """
+    return Direction(tuple((p, np.ones(as_real(case.inputs[p]).shape)) for p in positions))
+
+
+def _probes(case: Case, position: int) -> Iterator[Direction]:
+    """Random signed directions through all entries of one input."""
+    stream = Stream(case.op.name, case.seed, case.index, "direction", position)
+    for _ in range(PROBES):
+        step = stream.dyadic(as_real(case.inputs[position]).shape)
+        yield Direction(((position, case.op.domains[position].project(step)),))

@@ -1,0 +1,66 @@
+"""What a gradient is compared with: the case's forward over real numbers, as precise as it can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.pairs import as_complex, as_real
+from gradcheck_cli.sample import Case
+
+Array = NDArray[Any]
+Function = Callable[[Sequence[Array]], Sequence[Array]]
+
+_WIDER = {"float32": "float64", "complex64": "complex128"}
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A forward on real arrays, where it is differentiated, and the cotangents to project its outputs on.
+
+    Complex arrays appear as pairs of reals (a last axis of length 2). The gradient of a real L with respect to
+    z = x + iy is dL/dx + i dL/dy then, which is torch's convention (JAX's is its conjugate).
+    """
+
+    forward: Function
+    inputs: list[Array]
+    weights: NDArray[np.float64]
+    limits: list[tuple[float, float]]
+
+
+def oracle_of(case: Case) -> Oracle:
+    """The oracle of a case: its forward in float64 where that computes in float64, else in the case's dtype.
+
+    A float32 forward rounds at 1e-7 and its slopes at 1e-5; the same function in float64 judges a float32 gradient
+    far more finely.
+    """
+    inputs = _wide_inputs(case) or list(case.inputs)
+    are_complex = [x.dtype.kind == "c" for x in inputs]
+
+    def forward(reals: Sequence[Array]) -> Sequence[Array]:
+        arrays = [as_complex(x) if c else x for x, c in zip(reals, are_complex, strict=True)]
+        if case.mutated:
+            arrays = [x.copy() for x in arrays]
+        return [as_real(y) for y in case.op.run(arrays, case.params).arrays]
+
+    weights = [as_real(np.asarray(w)).astype(np.float64).reshape(-1) for w in case.cotangents]
+    limits = [domain.limits for domain in case.op.domains]
+    return Oracle(forward, [as_real(x) for x in inputs], np.concatenate(weights), limits)
+
+
+def _wide_inputs(case: Case) -> list[Array] | None:
+    """The inputs in double precision, if forward then answers in double precision."""
+    if not any(x.dtype.name in _WIDER for x in case.inputs):
+        return None
+    wide = [x.astype(_WIDER.get(x.dtype.name, x.dtype)) for x in case.inputs]
+    try:
+        outputs = case.op.run([x.copy() for x in wide], case.params).arrays
+    except Exception:  # A forward for single precision alone.
+        return None
+    assert case.outputs is not None
+    same_shapes = [y.shape for y in outputs] == [y.shape for y in case.outputs.arrays]
+    return wide if same_shapes and all(y.dtype in (np.float64, np.complex128) for y in outputs) else None
