@@ -12,15 +12,21 @@ from numpy.typing import NDArray
 from gradcheck_cli.op import Outputs
 from gradcheck_cli.pairs import as_complex, as_real
 from gradcheck_cli.sample import Case, same
-from gradcheck_cli.stream import Stream
 
 Array = NDArray[Any]
 
-# Ulp-moved calls of backward: three, and more for a gradient of few entries, whose spread would else be luck.
-_MOVES, _MOVED_ENTRIES = 3, 24
-# Four spreads of the entry itself, six RMS spreads of the whole gradient (a few draws can come out small by
-# accident; their pooled size cannot), eight roundings of the value.
-_OWN, _POOLED, _LAST = 4.0, 6.0, 8.0
+# How often backward is called with everything moved by an ulp; large gradients need fewer turns, their pool is large.
+_TURNS, _FEW_TURNS, _LARGE = 8, 3, 4096
+# Where moving an input crosses a kink the gradient jumps, and that is no rounding. Every value moves up in half of
+# the turns and down in the other half, so the lower quartile of the turns knows no jump; spreads of less than SMALL
+# roundings of the largest number around are taken at their largest, for a jump that small does no harm.
+_QUARTILE, _SMALL = 0.25, 1024.0
+# A quarter of all |N(0, s)| are below 0.32 s, the largest of eight is near 1.5 s: six deviations either way, and four
+# of the whole gradient's pooled spread, for entries that a few draws leave small by accident.
+_OWN_QUARTILE, _OWN_LARGEST, _POOLED = 20.0, 4.0, 4.0
+_LAST = 8.0  # roundings of the value itself, at the very least
+# Multipliers of a multiplicative hash, one for each pair of turns: odd, and with bits all over.
+_ODD = [(0x9E3779B97F4A7C15 * (2 * pair + 1)) % 2**64 for pair in range(_TURNS // 2)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +50,49 @@ def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     Estimated by moving all that backward gets, forward's output too, by an ulp: 1 - out**2 loses digits that x
     still has. `exact` holds the gradients as real arrays, by input position.
     """
-    smallest = min((g.size for g in exact.values() if g.size), default=1)
-    moves = max(_MOVES, _MOVED_ENTRIES // smallest)
-    moved = [_moved(case, turn) for turn in range(moves)]
+    large = max((g.size for g in exact.values()), default=0) > _LARGE
+    moved = [_moved(case, turn) for turn in range(_FEW_TURNS if large else _TURNS)]
     return {position: _floor(case, position, gradient, moved) for position, gradient in exact.items()}
 
 
 def _floor(case: Case, position: int, gradient: Array, moved: Sequence[Mapping[int, Array]]) -> Array:
     """The floor of one gradient, from what it became in each turn."""
     turns = [m[position] for m in moved if position in m and m[position].shape == gradient.shape]
-    spreads = np.abs(np.array(turns or [gradient]) - gradient)
-    spreads = np.nan_to_num(spreads, nan=0.0, posinf=0.0)
-    pooled = np.sqrt(np.mean(np.square(spreads))) if gradient.size else 0.0
     epsilon = np.finfo(case.inputs[position].dtype).eps
-    floor: Array = _OWN * np.max(spreads, axis=0) + _POOLED * pooled + _LAST * epsilon * np.abs(gradient)
+    largest = max(float(np.max(np.abs(x), initial=0.0)) for x in (gradient, *case.cotangents))
+    with np.errstate(all="ignore"):
+        spreads = np.nan_to_num(np.sort(np.abs(np.array(turns or [gradient]) - gradient), axis=0), posinf=np.inf)
+        quartile = np.nan_to_num(spreads[int(_QUARTILE * len(spreads))], posinf=0.0)
+        small = np.max(np.where(spreads <= _SMALL * epsilon * largest, spreads, 0.0), axis=0)
+        own = np.maximum(_OWN_QUARTILE * quartile, _OWN_LARGEST * small)
+        pooled = _POOLED * np.sqrt(np.mean(np.square(np.maximum(3 * quartile, small)))) if gradient.size else 0.0
+        floor: Array = own + pooled + _LAST * epsilon * np.abs(gradient)
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
 
 
 def _moved(case: Case, turn: int) -> dict[int, Array]:
     """The gradients, as real arrays, when inputs, outputs and cotangents move by an ulp, up or down at random."""
     assert case.outputs is not None
-    stream = Stream(case.op.name, case.seed, case.index, "ulp", turn)
-    outputs = Outputs(tuple(_nudge(y, stream) for y in case.outputs.arrays), case.outputs.several)
-    inputs, cotangents = [_nudge(x, stream) for x in case.inputs], [_nudge(g, stream) for g in case.cotangents]
+    outputs = Outputs(tuple(_nudge(y, turn) for y in case.outputs.arrays), case.outputs.several)
+    inputs, cotangents = [_nudge(x, turn) for x in case.inputs], [_nudge(g, turn) for g in case.cotangents]
     entries = _call(replace(case, outputs=outputs), inputs, cotangents).entries
     arrays = {p: np.asarray(e) for p, e in zip(case.op.differentiated, entries, strict=False) if e is not None}
     return {p: as_real(a).astype(np.float64) for p, a in arrays.items() if a.dtype.kind in "fc"}
 
 
-def _nudge(x: Array, stream: Stream) -> Array:
-    """The float next to every entry, on a random side; zeros and other dtypes stay."""
+def _nudge(x: Array, turn: int) -> Array:
+    """The float next to every entry, up or down; zeros and integers stay.
+
+    The side is a hash of the value, so that equal values stay equal: a tie that broke would be no rounding.
+    """
     if x.dtype.kind == "c":
-        return as_complex(_nudge(as_real(x), stream))
+        return as_complex(_nudge(as_real(x), turn))
     if x.dtype.kind != "f":
         return x
-    direction = np.where(stream.integers(2, x.shape) == 1, np.inf, -np.inf).astype(x.dtype)
-    return np.where(x == 0, x, np.nextafter(x, direction)).astype(x.dtype)
+    bits = np.asarray(x, np.float64, order="C").reshape(-1).view(np.uint64)
+    up = (bits >> np.uint64(2)) * np.uint64(_ODD[turn // 2]) >> np.uint64(63) == turn % 2
+    side = np.where(up, np.inf, -np.inf).astype(x.dtype).reshape(x.shape)
+    return np.where(x == 0, x, np.nextafter(x, side)).astype(x.dtype)
 
 
 def _call(case: Case, inputs: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:

@@ -169,7 +169,7 @@ def _forgive_loops(result: CaseResult) -> CaseResult:
     advice = "say loops=True if batches are meant, loops=False if not"
     findings = tuple(
         replace(f, severity=Severity.WARNING, suggestion=advice, message=f"with loop dimensions, {f.message}")
-        if f.severity > Severity.WARNING
+        if f.severity >= Severity.FAILURE
         else f
         for f in result.findings
     )
