@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Outputs
 from gradcheck_cli.pairs import as_complex, as_real
 from gradcheck_cli.sample import Case, same
@@ -98,14 +99,17 @@ def _nudge(x: Array, turn: int) -> Array:
 def _call(case: Case, inputs: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
     """Call backward, keep what it changes from spreading, and sort what it returns by differentiated input."""
     assert case.outputs is not None
-    watched = {**dict(zip(case.op.names, inputs, strict=True)), **_numbered("the cotangent", cotangents)}
+    watched = {
+        **dict(zip(case.op.names, inputs, strict=True)),
+        **_numbered("the cotangent", cotangents),
+        **_numbered("the output", case.outputs.arrays),
+    }
     before = {name: np.copy(x) for name, x in watched.items()}
     error, returned = None, None
     try:
-        with np.errstate(all="ignore"):
-            returned = case.op.backward(
-                case.outputs.pack(cotangents), case.outputs.pack(case.outputs.arrays), *inputs, **case.params
-            )
+        with quiet():
+            grad, out = case.outputs.pack(cotangents), case.outputs.pack(case.outputs.arrays)
+            returned = call(case.op.backward, grad, out, *inputs, **case.params)
     except Exception as raised:  # Whatever a backward raises is a finding, not our crash.
         error = raised
     entries, count = _sorted_entries(case, returned)

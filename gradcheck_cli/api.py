@@ -70,7 +70,7 @@ def check(
     rank: int | None = None,
     max_side: int = 4,
     broadcast: bool = True,
-    dtype: str = "float64",
+    dtype: str | None = None,
     params: Mapping[str, Any] | None = None,
     mode: str = "auto",
     min_resolution: float | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -72,6 +73,8 @@ class Interval(Domain):
     def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
         low, high = self._window()
         count = math.prod(shape)
+        if not sys.float_info.min * 1e6 < high - low < math.inf:
+            raise ValueError(f"{self} is too wide or too narrow to draw from")
         # 60 or more grid points per value keep accidental ties rare, and the decimals as short as that allows.
         grid = 10.0 ** math.floor(math.log10((high - low) / (60 * max(count, 10))))
         segments = self._segments(low, high, grid)
@@ -82,9 +85,7 @@ class Interval(Domain):
         chosen = stream.distinct(int(ends[-1]), shape)
         segment = np.searchsorted(ends, chosen, side="right")
         ticks = starts[segment] + chosen - np.concatenate(([0], ends))[segment]
-        # Dividing by a power of ten rounds once: 0.37 comes out as the literal 0.37 does.
-        values = ticks * grid if grid >= 1 else ticks / round(1 / grid)
-        return np.asarray(values, dtype)
+        return np.asarray(_decimals(ticks, round(math.log10(grid))), dtype)
 
     def _window(self) -> tuple[float, float]:
         """The finite range that random values are drawn from, off the borders."""
@@ -114,6 +115,13 @@ class Interval(Domain):
         named = {(-math.inf, math.inf): "REAL", (0.0, math.inf): "NONNEGATIVE" if self.closed else "POSITIVE"}
         text = named.get((self.low, self.high), f"interval({self.low:g}, {self.high:g})")
         return text + (f".avoiding({', '.join(f'{p:g}' for p in self.avoided)})" if self.avoided else "")
+
+
+def _decimals(ticks: Array, exponent: int) -> Array:
+    """`ticks` times 10^exponent, rounded once, so that 0.37 comes out as the literal 0.37 does."""
+    if abs(exponent) <= 22:  # A power of ten that is a float.
+        return ticks * 10.0**exponent if exponent >= 0 else ticks / 10.0**-exponent
+    return np.array([float(f"{tick}e{exponent}") for tick in ticks.reshape(-1)]).reshape(ticks.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,14 @@ class GradientError(GradcheckError, AssertionError):
     """A gradient is wrong: raised by `Report.raise_for_failures`, carrying the printed story."""
 
 
+class OutputError(GradcheckError):
+    """Output could not be written; empty where whoever read it is gone and needs no message."""
+
+
+class Terminated(BaseException):
+    """SIGTERM, as an exception: what was finished is still reported."""
+
+
 def describe(error: BaseException) -> str:
     """One line for any exception, also for one whose `__str__` raises or spans lines."""
     try:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.domain import REAL, Domain, Index
-from gradcheck_cli.errors import DeclarationError
-from gradcheck_cli.signature import Shape, Signature, parse
+from gradcheck_cli.errors import DeclarationError, ShapeError, describe
+from gradcheck_cli.foreign import call
+from gradcheck_cli.signature import Shape, Signature, parse, show
 from gradcheck_cli.source import call_error, caller_place, name_of, place_of, positional_names
 
 Array = NDArray[Any]
@@ -89,6 +90,8 @@ class Op:
             self._refuse("no input is differentiable", "there is no gradient to check")
         self._set("dtypes", self._valid_dtypes())
         self._check_calls()
+        if isinstance(self.samples, str) or not isinstance(self.samples, Iterable):
+            self._refuse(f"samples is {self.samples!r}", "write a list of tuples of inputs")
         self._set("samples", tuple(self._valid_sample(sample) for sample in self.samples))
 
     def __repr__(self) -> str:
@@ -125,13 +128,12 @@ class Op:
         return place_of(self.backward) or self.declared
 
     def choices(self, shapes: Sequence[Shape]) -> dict[str, Sequence[Any]]:
-        """The choices for every param, given the input shapes."""
-        return {name: list(c(*shapes)) if callable(c) else c for name, c in self.params.items()}
+        """The choices for every param, given the input shapes; raises DeclarationError."""
+        return {name: self._choices(name, c, shapes) if callable(c) else c for name, c in self.params.items()}
 
     def run(self, inputs: Sequence[Array], params: Mapping[str, Any]) -> Outputs:
-        """Call forward, silencing NumPy's warnings; whatever it raises passes through."""
-        with np.errstate(all="ignore"):
-            result = self.forward(*inputs, **params)
+        """Call forward; whatever it raises passes through, as an Exception."""
+        result = call(self.forward, *inputs, **params)
         several = isinstance(result, (tuple, list))
         return Outputs(tuple(np.asarray(r) for r in (result if several else (result,))), several)
 
@@ -168,16 +170,29 @@ class Op:
         if not isinstance(self.params, Mapping):
             self._refuse(f"params is {self.params!r}", 'write a dict of choices: params={"axis": [0, 1]}')
         for name, choices in self.params.items():
-            if callable(choices):
-                continue
-            if isinstance(choices, (str, bytes)) or not isinstance(choices, Iterable) or not list(choices):
+            if not callable(choices) and (isinstance(choices, (str, bytes)) or not isinstance(choices, Iterable)):
                 self._refuse(
                     f"params[{name!r}] is {choices!r}", f"write a list of choices: {{{name!r}: [{choices!r}]}}"
                 )
-        return {n: c if callable(c) else list(c) for n, c in self.params.items()}
+        listed = {name: choices if callable(choices) else list(choices) for name, choices in self.params.items()}
+        for name, choices in listed.items():
+            if not callable(choices) and not choices:
+                self._refuse(f"params[{name!r}] is []", "write at least one choice")
+        return listed
+
+    def _choices(self, name: str, function: Callable[..., Sequence[Any]], shapes: Sequence[Shape]) -> list[Any]:
+        try:
+            return list(call(function, *shapes))
+        except Exception as error:  # It is somebody's function.
+            self._refuse(
+                f"params[{name!r}] of the shapes {', '.join(map(show, shapes))}: {describe(error)}",
+                "a function of the input shapes must return a list of choices",
+            )
 
     def _valid_domains(self) -> tuple[Domain, ...]:
         count = len(self.gufunc.inputs)
+        if isinstance(self.domain, str) or not isinstance(self.domain, (Domain, Iterable)):
+            self._refuse(f"domain is {self.domain!r}", "write for instance domain=REAL, or one domain for each input")
         domains = (self.domain,) * count if isinstance(self.domain, Domain) else tuple(self.domain)
         if len(domains) != count or not all(isinstance(d, Domain) for d in domains):
             self._refuse(
@@ -208,6 +223,11 @@ class Op:
     def _valid_differentiable(self) -> tuple[bool, ...]:
         if self.differentiable is None:
             return tuple(domain.differentiable for domain in self.domains)
+        if isinstance(self.differentiable, str) or not isinstance(self.differentiable, Iterable):
+            self._refuse(
+                f"differentiable is {self.differentiable!r}",
+                f"give names out of {', '.join(self.names)}, or one True or False for each",
+            )
         wanted = list(self.differentiable)
         if all(isinstance(w, str) for w in wanted):
             unknown = [w for w in wanted if w not in self.names]
@@ -222,8 +242,11 @@ class Op:
         return tuple(bool(w) for w in wanted)
 
     def _valid_dtypes(self) -> tuple[str, ...]:
-        dtypes = (self.dtypes,) if isinstance(self.dtypes, str) else tuple(self.dtypes)
-        names = tuple(np.dtype(d).name if not isinstance(d, str) else d for d in dtypes)
+        dtypes = self.dtypes if isinstance(self.dtypes, (tuple, list)) else (self.dtypes,)
+        try:
+            names = tuple(np.dtype(d).name for d in dtypes)
+        except TypeError:
+            names = ()
         if not names or not set(names) <= set(DTYPES):
             self._refuse(f"dtypes is {self.dtypes!r}", f"choose from {', '.join(DTYPES)}")
         return names
@@ -243,6 +266,13 @@ class Op:
         unknown = sorted(set(params) - set(self.params))
         if unknown:
             self._refuse(f"a sample gives {unknown[0]!r}, which is not among params", "declare it in params=")
+        for name, x in zip(self.names, inputs, strict=True):
+            if x.dtype.kind not in "fciub":
+                self._refuse(f"{name} of a sample is {x.tolist()!r}", "write numbers")
+        try:
+            self.gufunc.bind([x.shape for x in inputs], self.names)
+        except ShapeError as error:
+            self._refuse(f"a sample does not fit: {error}", "write arrays of shapes that the signature allows")
         return Sample(inputs, params)
 
     def _check_calls(self) -> None:

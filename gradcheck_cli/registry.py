@@ -19,6 +19,7 @@ from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
 
 ENTRY_POINT_GROUP = "gradcheck.ops"
+_MANGLED = "_gradcheck_"
 _EXAMPLE = 'OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'
 
 
@@ -82,10 +83,11 @@ def _pick(ops: list[Op], name: str, where: str) -> list[Op]:
 def _is_dotted_module(place: str) -> bool:
     if "." not in place or not all(part.isidentifier() for part in place.split(".")):
         return False
-    try:
-        return importlib.util.find_spec(place) is not None
-    except (ImportError, ValueError):
-        return False
+    with _blamed(f"module {place}"), _importable(Path.cwd()):
+        try:
+            return importlib.util.find_spec(place) is not None
+        except (ModuleNotFoundError, ValueError):
+            return False
 
 
 def _module_ops(name: str) -> list[Op]:
@@ -103,7 +105,7 @@ def _file_ops(place: str) -> list[Op]:
         raise LoadError(f"{shown}: no such file")
     # The mangled name keeps my_ops.py from hiding an installed my_ops; sys.modules needs it for pickling.
     key = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
-    name = f"_gradcheck_{path.stem}_{key}"
+    name = f"{_MANGLED}{path.stem}_{key}"
     if name in sys.modules:
         return _ops_in(sys.modules[name], shown)
     spec = importlib.util.spec_from_file_location(name, path.resolve())
@@ -127,8 +129,9 @@ def _ops_in(module: ModuleType, where: str) -> list[Op]:
         table = list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Op)))
         if not table:
             raise LoadError(f"{where} declares no ops; end it with {_EXAMPLE}")
-    if not isinstance(table, (list, tuple)):
-        raise LoadError(f"{where}: OPS is a {type(table).__name__}; write {_EXAMPLE}")
+    if not isinstance(table, (list, tuple)) or not table:
+        what = f"a {type(table).__name__}" if not isinstance(table, (list, tuple)) else "empty"
+        raise LoadError(f"{where}: OPS is {what}; write {_EXAMPLE}")
     for position, op in enumerate(table):
         if not isinstance(op, Op):
             raise LoadError(f"{where}: OPS[{position}] is a {type(op).__name__}, not an Op; write {_EXAMPLE}")
@@ -137,13 +140,21 @@ def _ops_in(module: ModuleType, where: str) -> list[Op]:
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Let a file import its siblings while it is loaded; last on the path, so that they hide nothing."""
+    """Let a file import its siblings while it is loaded; last on the path, so that they hide nothing.
+
+    A sibling is forgotten again, lest the next folder's of the same name be taken for it.
+    """
+    known = set(sys.modules)
     sys.path.append(str(folder))
     try:
         yield
     finally:
         with suppress(ValueError):  # the file may have edited sys.path itself
             sys.path.remove(str(folder))
+        for name in set(sys.modules) - known:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).parent == folder and not name.startswith(_MANGLED):
+                del sys.modules[name]
 
 
 @contextmanager

@@ -87,6 +87,12 @@ class RunFinished:
     stopped: str | None = None
 
     @property
+    def dtypes(self) -> tuple[str, ...]:
+        """What the inputs were drawn in."""
+        chosen = self.options.sampling.dtype
+        return (chosen,) if chosen else tuple(dict.fromkeys(result.op.dtypes[0] for result in self.ops))
+
+    @property
     def exit_code(self) -> int:
         """0 all passed, 1 a gradient is wrong or was never judged, 5 nothing was checked."""
         verdicts = {op.verdict for op in self.ops}

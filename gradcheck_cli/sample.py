@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import ShapeError, UsageError
+from gradcheck_cli.errors import DeclarationError, ShapeError, UsageError
+from gradcheck_cli.foreign import quiet
 from gradcheck_cli.op import Op, Outputs
-from gradcheck_cli.shapes import Shapes, bound, check_size, family, random_shapes
+from gradcheck_cli.shapes import RANKS, Shapes, bound, check_size, family, random_shapes
 from gradcheck_cli.signature import Shape, show
 from gradcheck_cli.stream import Stream
 
@@ -39,7 +40,7 @@ class Sampling:
     rank: int | None = None
     max_side: int = 4
     broadcast: bool = True
-    dtype: str = "float64"
+    dtype: str | None = None  # the op's first where it is not given
     params: Mapping[str, Any] = field(default_factory=dict)
     max_elements: int = MAX_ELEMENTS
 
@@ -82,7 +83,10 @@ _INFIX = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide":
 
 
 def _brief(value: Any) -> str:
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # It is somebody's __repr__.
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -93,8 +97,9 @@ class Sampler:
     """
 
     def __init__(self, op: Op, sampling: Sampling) -> None:
-        if sampling.dtype not in op.dtypes:
-            raise UsageError(f"{op.name}: declared for {', '.join(op.dtypes)}, not {sampling.dtype}")
+        self.dtype = sampling.dtype or op.dtypes[0]
+        if self.dtype not in op.dtypes:
+            raise UsageError(f"{op.name}: declared for {', '.join(op.dtypes)}, not {self.dtype}")
         unknown = [name for name in sampling.params if name not in op.params]
         if unknown:
             has = f"it has {', '.join(op.params)}" if op.params else "it has none"
@@ -126,9 +131,9 @@ class Sampler:
             if callable(choices) or name in self.sampling.params:
                 continue
             found += [
-                (name, repr(choice), error)
+                (name, _brief(choice), error)
                 for choice in choices
-                if (name, repr(choice)) not in self._accepted and (error := self._refusal_of(name, choice))
+                if (name, _brief(choice)) not in self._accepted and (error := self._refusal_of(name, choice))
             ]
         return found
 
@@ -157,8 +162,7 @@ class Sampler:
     def _given_cases(self) -> Iterator[Case]:
         """The family of the given shapes, times the params."""
         completed = family(self.op, self.sampling.shapes)
-        for shapes in completed:
-            check_size(self.op, shapes, self.sampling.max_elements)
+        completed = self._small_enough(completed)
         asked = any(map(len, self.op.gufunc.bind(self.sampling.shapes, self.op.names).loops))
         index = 0
         for shapes in completed:
@@ -174,11 +178,24 @@ class Sampler:
                 if index >= self.sampling.cases:
                     return
 
+    def _small_enough(self, family: list[Shapes]) -> list[Shapes]:
+        """Without the members that are too large; raises ShapeError where the given shapes are the reason."""
+        small, problem = [], None
+        for shapes in family:
+            try:
+                check_size(self.op, shapes, self.sampling.max_elements)
+                small.append(shapes)
+            except ShapeError as error:
+                problem = problem or error
+        if problem and not small:
+            raise problem
+        return small
+
     def _sample_cases(self) -> Iterator[Case]:
         """The author's own cases, numbered from -1 downwards."""
         for position, sample in enumerate(self.op.samples):
             inputs = tuple(
-                x.astype(self.sampling.dtype) if domain.differentiable else x
+                x.astype(self.dtype) if domain.differentiable else x
                 for x, domain in zip(sample.inputs, self.op.domains, strict=True)
             )
             shapes = bound(self.op, [x.shape for x in inputs])
@@ -187,20 +204,22 @@ class Sampler:
                 case = self._run(inputs, params, -1 - position, "C", shapes, attempt=0)
                 case = replace(case, loops=False)  # The author gave these shapes: they are meant.
                 self._note(case)
-                if not (isinstance(case.error, REFUSALS) and self.op.params):
-                    yield case
+                if not isinstance(case.error, REFUSALS):
                     break
+            yield case  # Also where forward refuses all params: the author said that it matters.
 
     def _random_case(self, index: int) -> Iterator[Case]:
         """Case `index`: the first params that forward accepts, starting at another choice for every index."""
         shapes = self._random_shapes(index)
         if shapes is None:
             return
-        layout = LAYOUTS[index % len(LAYOUTS)]
+        # One step more in every round of ranks, so that each rank meets each layout and each choice.
+        turn = index + index // len(RANKS)
+        layout = LAYOUTS[turn % len(LAYOUTS)]
         combinations = self._combinations(shapes)
         case = None
         for offset in range(len(combinations)):
-            case = self._try(shapes, combinations[(index + offset) % len(combinations)], index, layout)
+            case = self._try(shapes, combinations[(turn + offset) % len(combinations)], index, layout)
             self._note(case)
             if not isinstance(case.error, REFUSALS):
                 yield case
@@ -246,10 +265,18 @@ class Sampler:
         return False
 
     def _combinations(self, shapes: Shapes, fixed: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Every combination of the params' choices, those that the user fixed aside."""
+        """Every combination of the params' choices, those that the user fixed aside.
+
+        The first ones go through all choices of every param at once: few cases meet each choice, if not each pair.
+        """
         fixed = {**self.sampling.params, **(fixed or {})}
         free = {name: c for name, c in self.op.choices(shapes.operands).items() if name not in fixed}
-        return [{**dict(zip(free, values, strict=True)), **fixed} for values in itertools.product(*free.values())]
+        sizes = [len(choices) for choices in free.values()]
+        if 0 in sizes:
+            return []
+        diagonal = [tuple(turn % size for size in sizes) for turn in range(max(sizes, default=1))]
+        order = dict.fromkeys([*diagonal, *itertools.product(*map(range, sizes))])
+        return [{name: free[name][place] for name, place in zip(free, places, strict=True)} | fixed for places in order]
 
     def _try(self, shapes: Shapes, params: Mapping[str, Any], index: int, layout: str, attempt: int = 0) -> Case:
         check_size(self.op, shapes, self.sampling.max_elements)
@@ -261,14 +288,17 @@ class Sampler:
 
     def _draw(self, position: int, shape: Shape, sizes: Mapping[str, int], index: int, attempt: int) -> Array:
         stream = Stream(self.op.name, self.sampling.seed, index, attempt, "input", position)
-        domain, dtype = self.op.domains[position], self.sampling.dtype
+        domain, dtype = self.op.domains[position], self.dtype
         try:
             if np.dtype(dtype).kind != "c" or not domain.differentiable:
                 return domain.draw(stream, shape, dtype, sizes)
             parts = [domain.draw(stream, shape, np.finfo(dtype).dtype.name, sizes) for _ in range(2)]
             return np.asarray(parts[0] + 1j * parts[1], dtype)
         except ValueError as error:
-            raise ShapeError(f"{self.op.name}: {self.op.names[position]} {show(shape)}: {error}") from None
+            problem = f"op {self.op.name}: {self.op.names[position]} {show(shape)}: {error}"
+            if self.sampling.shapes:
+                raise ShapeError(problem) from None
+            raise DeclarationError(f"{self.op.declared}: {problem}") from None
 
     def _run(
         self,
@@ -283,7 +313,8 @@ class Sampler:
         before = [np.copy(x) for x in inputs]
         outputs, error = None, None
         try:
-            outputs = self.op.run(inputs, params)
+            with quiet():
+                outputs = self.op.run(inputs, params)
         except Exception as raised:  # Whatever a forward raises is a finding, not our crash.
             error = raised
         changed = [i for i, (x, b) in enumerate(zip(inputs, before, strict=True)) if not same(x, b)]
@@ -311,7 +342,7 @@ class Sampler:
         """Random, signed, of the output's dtype; an output of integers gets floats all the same."""
         if output.dtype.kind == "c":
             return np.asarray(stream.dyadic(output.shape) + 1j * stream.dyadic(output.shape), output.dtype)
-        real = np.finfo(self.sampling.dtype).dtype
+        real = np.finfo(self.dtype).dtype
         return np.asarray(stream.dyadic(output.shape), output.dtype if output.dtype.kind == "f" else real)
 
     def _note(self, case: Case) -> None:
@@ -320,7 +351,7 @@ class Sampler:
             self.dropped += bool(self.op.params)
             self._first_refusal = self._first_refusal or case
         else:
-            self._accepted.update((name, repr(value)) for name, value in case.params.items())
+            self._accepted.update((name, _brief(value)) for name, value in case.params.items())
 
 
 def lay_out(values: Array, layout: str) -> Array:

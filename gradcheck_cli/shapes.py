@@ -15,7 +15,7 @@ MAX_DIMENSIONS = 64  # NumPy's own limit
 _LOOP_SIDE = 3  # loop dimensions add no new behaviour with their size, only cost
 _SQUARE_EVERY = 4  # equal sizes hide a swapped axis from the shape check, so that the value check gets to see it
 # Ranks of random cases in the order they are drawn: the commonest first, so that few cases still vary.
-_RANKS = (2, 1, 3, 0, 2, 4, 1, 3)
+RANKS = (2, 1, 3, 0, 2, 4, 1, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,11 @@ def family(op: Op, given: Sequence[Shape]) -> list[Shapes]:
     complete: dict[tuple[Shape, ...], None] = {}
     for missing in _missing_variants(signature, binding, rest, len(given)):
         core = _with_fresh_sizes(signature, Binding(binding.sizes, missing, binding.loops, binding.any_shape), given)
+        cores = [signature.core_shape(o, core) for o in rest]
         for loops in _loop_variants(op, binding.loop, len(rest)):
-            partners = [
-                (() if _lacks(o, missing) else loop) + signature.core_shape(o, core)
-                for loop, o in zip(loops, rest, strict=True)
-            ]
-            complete[(*given, *partners)] = None
+            room = [() if _lacks(o, missing) else loop for loop, o in zip(loops, rest, strict=True)]
+            complete[(*given, *(loop + own for loop, own in zip(room, cores, strict=True)))] = None
+        complete[(*given, *(_as_ones(o, own, missing) for o, own in zip(rest, cores, strict=True)))] = None
     return [bound(op, operands) for operands in complete]
 
 
@@ -73,12 +72,12 @@ def random_shapes(
         for dimension in operand.dimensions:
             if dimension.name not in sizes:
                 sizes[dimension.name] = square or 1 + stream.one(max_side)
-    wanted = _RANKS[index % len(_RANKS)] if rank is None else rank
+    wanted = RANKS[index % len(RANKS)] if rank is None else rank
     any_shape = _sides(stream, wanted, max_side)
     core = Binding(sizes, missing, (), any_shape)
     cores = [signature.core_shape(o, core) for o in signature.inputs]
     for position, operand in enumerate(signature.inputs):
-        if any(d.or_one for d in operand.dimensions) and stream.one(3) == 0:
+        if mix and any(d.or_one for d in operand.dimensions) and stream.one(3) == 0:
             cores[position] = _as_ones(operand, cores[position], missing)
     largest = max(map(len, cores))
     usual = wanted if signature.elementwise else 1 + index % 2
@@ -89,6 +88,8 @@ def random_shapes(
         return None
     loop = _sides(stream, loop_rank, min(max_side, _LOOP_SIDE) if largest else max_side)
     chosen = _random_loops(stream, loop, [_lacks(o, missing) for o in signature.inputs], mix)
+    if rank is not None:
+        chosen[max(range(len(cores)), key=lambda i: len(cores[i]))] = loop
     return bound(op, [part + core for part, core in zip(chosen, cores, strict=True)])
 
 
@@ -165,6 +166,8 @@ def _sides(stream: Stream, rank: int, max_side: int) -> Shape:
 
 
 def _as_ones(operand: Operand, core: Shape, missing: frozenset[str]) -> Shape:
+    if operand.any_shape:
+        return core
     present = [d for d in operand.dimensions if d.name not in missing]
     return tuple(1 if d.or_one else side for d, side in zip(present, core, strict=True))
 

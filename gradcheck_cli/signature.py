@@ -15,6 +15,7 @@ from gradcheck_cli.errors import ShapeError
 
 Shape = tuple[int, ...]
 
+_STRETCHES = "an operand that may stretch"
 _OPERAND = re.compile(r"\(([^()]*)\)")
 _DIMENSION = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)|(?P<size>[0-9]+))(?P<modifier>\?|\|1)?", re.ASCII)
 
@@ -84,7 +85,8 @@ class Signature:
         """The core shape of an operand whose every dimension is bound."""
         if operand.any_shape:
             return binding.any_shape or ()
-        return tuple(binding.sizes[d.name] for d in operand.dimensions if d.name not in binding.missing)
+        present = [d for d in operand.dimensions if d.name not in binding.missing]
+        return tuple(binding.sizes[d.name] if d.size is None else d.size for d in present)
 
     def output_shapes(self, binding: Binding) -> tuple[Shape, ...] | None:
         """Loop + core shape of every output, or None where the signature does not say."""
@@ -130,9 +132,9 @@ class Signature:
         """The `?` names that some operand has no room for."""
         missing: set[str] = set()
         for operand, shape in zip(self.inputs, shapes, strict=False):
-            lacking = len(operand.dimensions) - len(shape)
-            optional = [d.name for d in operand.dimensions if d.optional]
-            missing.update(optional[: max(lacking, 0)])
+            present = [d for d in operand.dimensions if d.name not in missing]
+            optional = [d.name for d in present if d.optional]
+            missing.update(optional[: max(len(present) - len(shape), 0)])
         return frozenset(missing)
 
     def _split(self, operand: Operand, shape: Shape, name: str, missing: frozenset[str]) -> tuple[Shape, Shape]:
@@ -153,23 +155,16 @@ class Signature:
         self, dimension: Dimension, size: int, where: str, sizes: dict[str, int], origin: dict[str, str]
     ) -> None:
         """Bind one dimension to a size, or say with whom it disagrees."""
-        known = sizes.get(dimension.name)
-        if dimension.or_one and size == 1 and known is not None:
-            return
-        if known is None or (
-            known == 1 and self._may_be_one(dimension.name) and origin[dimension.name] != "the signature"
-        ):
-            sizes[dimension.name] = size
-            origin[dimension.name] = where
+        name, known = dimension.name, sizes.get(dimension.name)
+        if dimension.or_one and size == 1:  # It may stretch, so it binds nothing that is not bound by it alone.
+            sizes.setdefault(name, 1)
+            origin.setdefault(name, _STRETCHES)
+        elif known is None or (known == 1 and origin[name] == _STRETCHES):
+            sizes[name], origin[name] = size, where
+        elif known != size and dimension.size is not None:
+            raise ShapeError(f"{where}: a dimension of fixed size {known} is {size} ({self.text})")
         elif known != size:
-            raise ShapeError(
-                f"{dimension.name} is {known} in {origin[dimension.name]} but {size} in {where} ({self.text})"
-                if dimension.size is None
-                else f"{where}: a dimension of fixed size {known} is {size} ({self.text})"
-            )
-
-    def _may_be_one(self, name: str) -> bool:
-        return any(d.or_one for o in self.inputs for d in o.dimensions if d.name == name)
+            raise ShapeError(f"{name} is {known} in {origin[name]} but {size} in {where} ({self.text})")
 
 
 def parse(text: str) -> Signature:
@@ -186,6 +181,7 @@ def parse(text: str) -> Signature:
         raise ValueError(f'signature {text!r} has no inputs; write for instance "(n,k),(k,m)->(n,m)"')
     if arrow and not signature.outputs:
         raise ValueError(f"signature {text!r} has no output; leave the arrow out where its shape depends on params")
+    _check_modifiers(signature)
     bound = {d.name for operand in signature.inputs for d in operand.dimensions}
     for operand in signature.outputs or ():
         for dimension in operand.dimensions:
@@ -197,6 +193,18 @@ def parse(text: str) -> Signature:
         if operand.any_shape and not any(o.any_shape for o in signature.inputs):
             raise ValueError(f"signature {text!r}: the output is (...), but no input is")
     return signature
+
+
+def _check_modifiers(signature: Signature) -> None:
+    """As in NumPy, a dimension is marked `?` everywhere or nowhere."""
+    marked: dict[str, bool] = {}
+    for operand in (*signature.inputs, *(signature.outputs or ())):
+        for dimension in operand.dimensions:
+            if marked.setdefault(dimension.name, dimension.optional) != dimension.optional:
+                raise ValueError(
+                    f"signature {signature.text!r}: {dimension.name} is marked ? in one place and not in another; "
+                    f"write {dimension.name}? everywhere"
+                )
 
 
 def broadcast(shapes: Sequence[Shape]) -> Shape:
@@ -246,6 +254,8 @@ def _dimension(part: str, whole: str) -> Dimension:
             f"signature {whole!r}: {part!r} is no dimension; write a name (n), a size (3), n? (may be missing) or n|1"
         )
     size = match["size"]
+    if size and int(size) == 0:
+        raise ValueError(f"signature {whole!r}: a fixed size is 1 or more")
     return Dimension(
         name=match["name"] or size,
         size=int(size) if size else None,

@@ -9,6 +9,7 @@ from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.forward import check_forward
 from gradcheck_cli.checks.structure import check_structure, usable
 from gradcheck_cli.checks.value import InputResult, Judging, check_values
+from gradcheck_cli.foreign import quiet
 from gradcheck_cli.sample import Case
 
 
@@ -33,5 +34,6 @@ def examine(case: Case, judging: Judging) -> CaseResult:
         return CaseResult(case, (), tuple(findings))
     returned = gradients(case)
     findings += check_structure(case, returned)
-    results, wrong = check_values(case, usable(returned, case), judging)
+    with quiet():
+        results, wrong = check_values(case, usable(returned, case), judging)
     return CaseResult(case, tuple(results), tuple(findings + wrong))

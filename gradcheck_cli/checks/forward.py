@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.errors import describe
+from gradcheck_cli.foreign import quiet
 from gradcheck_cli.sample import Case
 from gradcheck_cli.signature import show
 from gradcheck_cli.source import name_of, raised_at
@@ -40,9 +41,10 @@ def check_forward(case: Case) -> Iterator[Finding]:
             f"work on a copy: {case.mutated[0]} = {case.mutated[0]}.copy()",
             input=case.mutated[0],
         )
-    yield from _shapes(case)
     yield from _dtypes(case)
-    yield from _values(case)
+    if all(y.dtype.kind in "fc" for y in case.outputs.arrays):
+        yield from _shapes(case)
+        yield from _values(case)
 
 
 def _shapes(case: Case) -> Iterator[Finding]:
@@ -66,31 +68,32 @@ def _shapes(case: Case) -> Iterator[Finding]:
 def _dtypes(case: Case) -> Iterator[Finding]:
     assert case.outputs is not None
     given = {str(case.inputs[i].dtype) for i in case.op.differentiated}
+    name = name_of(case.op.forward)
     for output in case.outputs.arrays:
-        if output.dtype.kind not in "fc":
-            yield Finding(
-                "GC404",
-                "wrong_dtype",
-                Severity.FAILURE,
-                case,
-                f"{name_of(case.op.forward)} returns {output.dtype}, which has no derivative",
-                "return floating-point numbers",
-            )
-        elif output.dtype.kind == "f" and str(output.dtype) not in given:
+        if output.dtype == object:
+            what = "None" if output.shape == () and output.item() is None else f"objects of shape {show(output.shape)}"
+            yield _no_derivative(case, f"{name} returns {what}, not numbers")
+        elif output.dtype.kind not in "fc":
+            yield _no_derivative(case, f"{name} returns {output.dtype}, which has no derivative")
+        elif str(output.dtype) not in given and output.dtype.kind == "f":
             yield Finding(
                 "GC404",
                 "wrong_dtype",
                 Severity.WARNING,
                 case,
-                f"{name_of(case.op.forward)} returns {output.dtype} for {' and '.join(sorted(given))} inputs",
+                f"{name} returns {output.dtype} for {' and '.join(sorted(given))} inputs",
                 "keep the dtype of the inputs",
             )
+
+
+def _no_derivative(case: Case, message: str) -> Finding:
+    return Finding("GC404", "wrong_dtype", Severity.FAILURE, case, message, "return floating-point numbers")
 
 
 def _values(case: Case) -> Iterator[Finding]:
     assert case.outputs is not None
     outputs = case.outputs.arrays
-    bad = [y for y in outputs if y.dtype.kind in "fc" and not np.all(np.isfinite(y))]
+    bad = [y for y in outputs if not np.all(np.isfinite(y))]
     if bad:
         count = sum(int(np.sum(~np.isfinite(y))) for y in bad)
         total = sum(y.size for y in outputs)
@@ -104,7 +107,8 @@ def _values(case: Case) -> Iterator[Finding]:
         )
         return
     try:
-        again = case.op.run([x.copy() for x in case.inputs] if case.mutated else case.inputs, case.params)
+        with quiet():
+            again = case.op.run([x.copy() for x in case.inputs] if case.mutated else case.inputs, case.params)
         repeats = len(again.arrays) == len(outputs) and all(map(_alike, again.arrays, outputs))
     except Exception:
         repeats = False

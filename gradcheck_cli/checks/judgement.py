@@ -124,7 +124,7 @@ def judge(
 
 def _curves(oracle: Oracle, directions: Sequence[Direction], projected: bool) -> ForwardCurves:
     weights = oracle.weights if projected else None
-    return ForwardCurves(oracle.forward, oracle.inputs, directions, oracle.limits, weights)
+    return ForwardCurves(oracle.forward, oracle.inputs, directions, oracle.limits, weights, oracle.analytic)
 
 
 def _slopes(estimates: Estimates, floor: FloatArray) -> Slopes:

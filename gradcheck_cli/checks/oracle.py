@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.curves import Function
 from gradcheck_cli.pairs import as_complex, as_real
 from gradcheck_cli.sample import Case
 
 Array = NDArray[Any]
-Function = Callable[[Sequence[Array]], Sequence[Array]]
 
 _WIDER = {"float32": "float64", "complex64": "complex128"}
 
@@ -27,6 +27,7 @@ class Oracle:
     """
 
     forward: Function
+    analytic: Function | None  # the forward where it may be tried on complex numbers, for the complex step
     inputs: list[Array]
     weights: NDArray[np.float64]
     limits: list[tuple[float, float]]
@@ -47,9 +48,15 @@ def oracle_of(case: Case) -> Oracle:
             arrays = [x.copy() for x in arrays]
         return [as_real(y) for y in case.op.run(arrays, case.params).arrays]
 
+    def analytic(arrays: Sequence[Array]) -> Sequence[Array]:
+        return case.op.run(arrays, case.params).arrays
+
+    assert case.outputs is not None
+    real = not any(are_complex) and all(y.dtype.kind == "f" for y in case.outputs.arrays) and not case.mutated
     weights = [as_real(np.asarray(w)).astype(np.float64).reshape(-1) for w in case.cotangents]
     limits = [domain.limits for domain in case.op.domains]
-    return Oracle(forward, [as_real(x) for x in inputs], np.concatenate(weights), limits)
+    reals = [as_real(x) for x in inputs]
+    return Oracle(forward, analytic if real else None, reals, np.concatenate(weights), limits)
 
 
 def _wide_inputs(case: Case) -> list[Array] | None:

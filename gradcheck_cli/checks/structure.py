@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,13 +33,24 @@ def check_structure(case: Case, returned: Gradients) -> Iterator[Finding]:
     if returned.mutated:
         yield Finding(
             "GC301",
-            "mutates_upstream" if returned.mutated[0].startswith("the ") else "mutates_input",
+            "mutates_upstream" if returned.mutated[0].startswith("the cotangent") else "mutates_input",
             Severity.FAILURE,
             case,
             f"{backward} changes {', '.join(returned.mutated)} in place",
             "work on a copy; the caller still needs the original",
         )
     wanted = case.op.differentiated
+    if returned.count == 1 < len(wanted) and returned.entries[0] is None:
+        names = ", ".join(case.op.names[i] for i in wanted)
+        yield Finding(
+            "GC103",
+            "missing",
+            Severity.FAILURE,
+            case,
+            f"{backward} returns None; {len(wanted)} gradients are expected ({names})",
+            f"return a tuple of gradients: is a return statement missing in {backward}?",
+        )
+        return
     if returned.count != len(wanted):
         names = ", ".join(case.op.names[i] for i in wanted)
         yield Finding(
@@ -63,7 +75,9 @@ def usable(returned: Gradients, case: Case) -> dict[int, NDArray[Any]]:
     return {
         i: array.astype(np.result_type(array.dtype, np.float64))
         for i, array in arrays.items()
-        if array is not None and array.shape == case.inputs[i].shape
+        if array is not None
+        and array.shape == case.inputs[i].shape
+        and (array.dtype.kind != "c" or case.inputs[i].dtype.kind == "c")
     }
 
 
@@ -88,7 +102,7 @@ def _check_entry(case: Case, position: int, entry: Any) -> Iterator[Finding]:
             "not_an_array",
             Severity.FAILURE,
             case,
-            f"grad {name} is a {type(entry).__name__}, not an array of numbers",
+            f"grad {name} is a {_kind(entry)}, not an array of numbers",
             input=name,
         )
         return
@@ -131,9 +145,14 @@ def _shape_cause(name: str, got: Shape, wanted: Shape) -> tuple[str, str, str]:
         return "missing_unbroadcast", reason, f"unbroadcast(grad_{name}, {name})"
     if got == wanted[::-1]:
         return "not_transposed", " It is the transpose.", f"np.transpose(grad_{name})"
-    if sorted(side for side in got if side != 1) == sorted(side for side in wanted if side != 1):
+    if math.prod(got) == math.prod(wanted):
         return "wrong_shape", " The entries are as many: a reshape or a transpose is missing.", ""
     return "wrong_shape", "", ""
+
+
+def _kind(entry: Any) -> str:
+    dtype = getattr(entry, "dtype", None)
+    return type(entry).__name__ if dtype is None else f"{type(entry).__name__} of dtype {dtype}"
 
 
 def _as_array(entry: Any) -> NDArray[Any] | None:

@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 MODES = ("auto", "full", "probe")
 MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}  # a pass must have been able to see this much
-_LOCATE = 1024  # entries to look at for the one to show, after a random direction found a failure
+_LOCATE = 64  # entries to look at beside the one that is shown, after a random direction found a failure
 _SHOWN = 16  # entries that are not finite, to look at
 
 
@@ -148,11 +148,34 @@ class _ValueCheck:
         self._add("GC202", "nan_gradient", Severity.FAILURE, name, message, advice=advice)
 
     def _locate(self, position: int, judgement: Judgement) -> Judgement:
-        """Coordinates to show for a failure that a random direction found; that direction where none is wrong."""
+        """Coordinates to show for a failure that a random direction found; that direction where none is wrong.
+
+        Halving the direction finds one wrong entry in log2(n) steps; others spread over the input tell how many.
+        """
+        if any(judgement.directions[row].is_unit for row in np.flatnonzero(judgement.wrong)):
+            return judgement.take([r for r, d in enumerate(judgement.directions) if d.is_unit])
         size = self.gradients[position].size
-        entries = np.unique(np.linspace(0, size - 1, min(_LOCATE, size)).astype(int)).tolist()
-        along = self._judge(list(coordinates(self.case, position, entries)))
+        found = self._bisect(position, judgement.directions[int(np.argmax(judgement.wrong))])
+        entries = np.linspace(0, size - 1, min(_LOCATE, size)).astype(int)
+        along = self._judge(list(coordinates(self.case, position, np.unique([*entries, *found]).tolist())))
         return along if along.wrong.any() else judgement
+
+    def _bisect(self, position: int, direction: Direction) -> list[int]:
+        """The entry that is left when the wrong half of a direction is kept again and again; none if it gets lost."""
+        ((_, step),) = direction.moves
+        entries = np.arange(self.gradients[position].size)
+        while len(entries) > 1:
+            halves = np.array_split(entries, 2)
+            masked = []
+            for half in halves:
+                part = np.zeros(np.shape(step))
+                part.reshape(-1)[half] = np.reshape(step, -1)[half]
+                masked.append(Direction(((position, part),)))
+            judgement = self._judge(masked)
+            if not judgement.wrong.any():
+                return []
+            entries = halves[int(np.argmax(np.where(judgement.wrong, judgement.deviation, -1.0)))]
+        return entries.tolist()
 
     def _report_wrong(self, position: int, judgement: Judgement) -> None:
         """The worst entry, both numbers, how many and how far."""

@@ -12,7 +12,7 @@ import click
 
 from gradcheck_cli import __version__
 from gradcheck_cli.cli.lazy import LazyGroup
-from gradcheck_cli.errors import GradcheckError, describe
+from gradcheck_cli.errors import GradcheckError, OutputError, Terminated, describe
 
 # name -> (module in this folder, what `gradcheck --help` says); the modules stay unimported until called.
 COMMANDS = {
@@ -35,31 +35,24 @@ def cli() -> None:
     """Check hand-written gradients against numeric derivatives."""
 
 
-class Terminated(BaseException):
-    """SIGTERM, as an exception: what was finished is still reported."""
-
-
 def main() -> NoReturn:
     """The console script: run the command, turn every error into one line and an exit code."""
     _one_blas_thread()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = cli.main(prog_name="gradcheck", standalone_mode=False) or 0
-        sys.stdout.flush()
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
         code = _complain(_click_message(error), USAGE_ERROR)
+    except OutputError as error:
+        code = _complain(str(error), INTERNAL_ERROR) if str(error) else INTERNAL_ERROR
     except GradcheckError as error:
         code = _complain(str(error), USAGE_ERROR)
     except (KeyboardInterrupt, click.Abort):
         code = _complain("interrupted", INTERRUPTED)
     except Terminated:
         code = _complain("terminated", TERMINATED)
-    except BrokenPipeError:
-        code = INTERNAL_ERROR  # whoever read our output is gone, and needs no message
-    except OSError as error:
-        code = _complain(f"output could not be written: {error.strerror or error}", INTERNAL_ERROR)
     except Exception as error:
         code = _internal_error(error)
     _leave(code)

@@ -16,7 +16,7 @@ from gradcheck_cli.cli.complete import complete_targets
 def command(**options: Any) -> int:
     """List the ops that TARGETS name, or all installed ones."""
     from gradcheck_cli.cli.select import select
-    from gradcheck_cli.cli.terminal import ops_print_to_stderr, use_color, width
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr, use_color, width, write
     from gradcheck_cli.registry import resolve
     from gradcheck_cli.reporters.catalogue import render_list
 
@@ -25,6 +25,5 @@ def command(**options: Any) -> int:
         if not ops:
             click.echo("gradcheck: nothing was selected: -k leaves no op", err=True)
             return 5
-        stdout.write(render_list(ops, width=width(stdout), color=use_color(options["color"], stdout)))
-        stdout.flush()
+        write(stdout, render_list(ops, width=width(stdout), color=use_color(options["color"], stdout)))
     return 0

@@ -12,7 +12,7 @@ import click
 
 from gradcheck_cli.cli.complete import complete_targets
 from gradcheck_cli.cli.types import FiniteFloat, Integer, ReportTarget, Setting, ShapeType
-from gradcheck_cli.errors import UsageError
+from gradcheck_cli.errors import Terminated, UsageError
 
 if TYPE_CHECKING:
     from gradcheck_cli.checks import CaseResult
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dtype",
     type=click.Choice(["float64", "float32", "complex128", "complex64"]),
-    default="float64",
-    show_default=True,
+    help="Of the inputs.  [the first that the op is declared for]",
 )
 @click.option("--param", "params", multiple=True, type=Setting(), help="Fix a param: axis=-1.")
 @click.option("--seed", type=Integer(), default=0, show_default=True, help="Another seed, other values.")
@@ -109,7 +108,6 @@ def _run(ops: Sequence[Op], options: Options, progress: Any) -> tuple[RunFinishe
     """Run to the end, or to an interruption: what was finished until then is still a result."""
     import time
 
-    from gradcheck_cli.cli import Terminated
     from gradcheck_cli.runner import CaseFinished, OpResult, OpStarted, RunFinished, run
 
     started = time.perf_counter()
@@ -160,17 +158,15 @@ def _sinks(reports: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _write(finished: RunFinished, sinks: Sequence[tuple[str, str]], stdout: Any, color: str, verbosity: int) -> None:
     """The table on stdout, or on stderr where a report claims stdout; then the reports."""
-    from gradcheck_cli.cli.terminal import use_color, width
+    from gradcheck_cli.cli.terminal import use_color, width, write, write_file
     from gradcheck_cli.reporters import renderer
     from gradcheck_cli.reporters.console import render
 
     screen = sys.stderr if any(path == "-" for _, path in sinks) else stdout
-    screen.write(render(finished, width=width(screen), color=use_color(color, screen), verbosity=verbosity))
-    screen.flush()
+    write(screen, render(finished, width=width(screen), color=use_color(color, screen), verbosity=verbosity))
     for kind, path in sinks:
         text = renderer(kind)(finished)
         if path == "-":
-            stdout.write(text)
-            stdout.flush()
+            write(stdout, text)
         else:
-            Path(path).write_text(text, encoding="utf-8")
+            write_file(Path(path), text)

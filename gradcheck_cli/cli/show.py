@@ -12,13 +12,12 @@ from gradcheck_cli.cli.complete import complete_targets
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
 def command(targets: tuple[str, ...], color: str) -> int:
     """Show ops: signature, formula, domain, params, and what is checked of them."""
-    from gradcheck_cli.cli.terminal import ops_print_to_stderr, use_color, width
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr, use_color, width, write
     from gradcheck_cli.registry import resolve
     from gradcheck_cli.reporters.catalogue import render_op
 
     with ops_print_to_stderr() as stdout:
         ops = resolve(targets)
         colored = use_color(color, stdout)
-        stdout.write("\n".join(render_op(op, width=width(stdout), color=colored) for op in ops))
-        stdout.flush()
+        write(stdout, "\n".join(render_op(op, width=width(stdout), color=colored) for op in ops))
     return 0

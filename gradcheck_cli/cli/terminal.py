@@ -7,7 +7,10 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
+
+from gradcheck_cli.errors import OutputError
 
 
 def use_color(choice: str, stream: TextIO) -> bool:
@@ -27,6 +30,25 @@ def width(stream: TextIO) -> int | None:
         return max(shutil.get_terminal_size().columns, 40)
     columns = os.environ.get("COLUMNS", "")
     return max(int(columns), 40) if columns.isascii() and columns.isdigit() and int(columns) > 0 else None
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write and flush; raises OutputError, without words where the reader is gone."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise OutputError from None
+    except (OSError, ValueError) as error:  # ValueError: somebody closed the stream, or it cannot encode the text.
+        raise OutputError(f"output could not be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a whole file; raises OutputError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path} could not be written: {error.strerror}") from None
 
 
 @contextlib.contextmanager

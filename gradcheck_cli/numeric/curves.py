@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.numeric.estimate import FloatArray, IntArray, Samples
 
 Array = NDArray[Any]
+Function = Callable[[Sequence[Array]], Sequence[Array]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +45,22 @@ class Direction:
 class ForwardCurves:
     """The curves of one forward along several directions; `weights` projects the outputs on a cotangent.
 
+    `analytic` is the forward where it may be tried on complex numbers, for the complex step.
+
     Values are relative to f(x): outputs that a direction does not touch then cancel exactly, and neither their
     size nor their rounding reaches the projection.
     """
 
     def __init__(
         self,
-        forward: Callable[[Sequence[Array]], Sequence[Array]],
+        forward: Function,
         inputs: Sequence[Array],
         directions: Sequence[Direction],
         limits: Sequence[tuple[float, float]],
         weights: FloatArray | None = None,
+        analytic: Function | None = None,
     ) -> None:
-        self._forward = forward
+        self._forward, self._analytic = forward, analytic
         self._inputs = [np.ascontiguousarray(x) if x.ndim else x for x in inputs]
         self._directions = list(directions)
         self._limits = limits
@@ -81,6 +86,31 @@ class ForwardCurves:
             else:
                 value[r, 0], level[r, 0] = np.dot(self._weights, change), np.dot(np.abs(self._weights), size)
         return Samples(moved_by, value, level)
+
+    def along_imaginary(self, rows: IntArray, t: FloatArray) -> NDArray[np.complexfloating[Any, Any]] | None:
+        """f(x + i t v) - f(x), (R, E), projected as usual; None where forward is not made for complex numbers."""
+        if self._analytic is None:
+            return None
+        changes = []
+        for row, step in zip(rows, t, strict=True):
+            inputs: list[Array] = list(self._inputs)
+            for position, move in self._directions[row].moves:
+                inputs[position] = inputs[position].astype(np.complex128)
+                inputs[position].reshape(-1).imag[move if isinstance(move, int) else slice(None)] += (
+                    step if isinstance(move, int) else step * move.reshape(-1)
+                )
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")  # numpy only warns when it drops an imaginary part
+                    outputs = [np.asarray(y) for y in self._analytic(inputs)]
+            except Exception:  # A forward for real numbers alone.
+                return None
+            flat = np.concatenate([y.reshape(-1) for y in outputs])
+            if flat.dtype.kind != "c" or flat.shape != self._base.shape:
+                return None
+            change = flat - self._base
+            changes.append(change if self._weights is None else np.array([np.dot(self._weights, change)]))
+        return np.array(changes)
 
     def _move(self, direction: Direction, t: float) -> tuple[list[Array], float]:
         """x + t v, and the displacement that remains of t after rounding (known exactly for one coordinate)."""

@@ -21,7 +21,7 @@ def render(run: RunFinished) -> str:
     document = {
         "gradcheck": __version__,
         "seed": sampling.seed,
-        "dtype": sampling.dtype,
+        "dtypes": list(run.dtypes),
         "test": str(run.options.judging.tolerances or "error bars"),
         "exit_code": run.exit_code,
         "stopped": run.stopped,
