@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Outputs
 from gradcheck_cli.pairs import as_complex, as_real
-from gradcheck_cli.sample import Case, same
+from gradcheck_cli.sample import Case, lay_out, same
 
 Array = NDArray[Any]
 
@@ -75,7 +75,8 @@ def _moved(case: Case, turn: int) -> dict[int, Array]:
     """The gradients, as real arrays, when inputs, outputs and cotangents move by an ulp, up or down at random."""
     assert case.outputs is not None
     outputs = Outputs(tuple(_nudge(y, turn) for y in case.outputs.arrays), case.outputs.several)
-    inputs, cotangents = [_nudge(x, turn) for x in case.inputs], [_nudge(g, turn) for g in case.cotangents]
+    inputs = [lay_out(_nudge(x, turn), case.layout) for x in case.inputs]
+    cotangents = [_nudge(g, turn) for g in case.cotangents]
     entries = _call(replace(case, outputs=outputs), inputs, cotangents).entries
     arrays = {p: np.asarray(e) for p, e in zip(case.op.differentiated, entries, strict=False) if e is not None}
     return {p: as_real(a).astype(np.float64) for p, a in arrays.items() if a.dtype.kind in "fc"}

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from gradcheck_cli.checks.finding import Finding, Verdict
 from gradcheck_cli.checks.value import MODES, Judging
 from gradcheck_cli.errors import GradientError, UsageError
@@ -13,7 +15,7 @@ from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.op import Op
 from gradcheck_cli.runner import OpResult, Options, RunFinished, run
 from gradcheck_cli.sample import Sampling
-from gradcheck_cli.signature import Shape, show
+from gradcheck_cli.signature import Shape
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def check(
     shapes: Sequence[Shape] = (),
     signature: str | None = None,
     seed: int = 0,
-    cases: int = 20,
+    cases: int | None = None,
     rank: int | None = None,
     max_side: int = 4,
     broadcast: bool = True,
@@ -86,12 +88,13 @@ def check(
     `eps`, `rtol`, `atol` switches to the classic test. Further keywords (`domain`, `name`, `loops`, ...) are those
     of `Op`. Raises DeclarationError or UsageError for what cannot be checked, never for a wrong gradient.
     """
-    given = tuple(tuple(shape) for shape in shapes)
+    given = tuple(_shape(shape) for shape in shapes)
     fixed = dict(params or {})
     if not isinstance(op, Op):
         op = _declare(op, backward, given, signature, fixed, declaration)
     elif backward is not None or signature is not None or declaration:
         raise UsageError("check(op) takes no backward and no declaration: the op has its own")
+    dtype = None if dtype is None else np.dtype(dtype).name
     sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed)
     if mode not in MODES:
         raise UsageError(f"mode {mode!r} is none of {', '.join(MODES)}")
@@ -108,6 +111,12 @@ def tolerances(eps: float | None, rtol: float | None, atol: float | None) -> Cla
     return Classic(**chosen) if chosen else None
 
 
+def _shape(shape: Sequence[int]) -> Shape:
+    if not isinstance(shape, (tuple, list)) or not all(isinstance(s, int) and s >= 0 for s in shape):
+        raise UsageError(f"{shape!r} is no shape; write shapes=[(3, 4), (4,)], one for each input")
+    return tuple(shape)
+
+
 def _declare(
     forward: Callable[..., Any],
     backward: Callable[..., Any] | None,
@@ -120,7 +129,9 @@ def _declare(
         raise UsageError("check() needs an Op, or a forward and a backward")
     if signature is None and not shapes:
         raise UsageError("check(forward, backward) needs shapes=[(3, 4), ...], one per input, or a signature")
-    text = signature or ",".join(show(shape) for shape in shapes).replace(",)", ")")
+    # Every dimension gets a name of its own, which the given shapes then bind.
+    plain = [f"({','.join(f'd{i}{j}' for j in range(len(shape)))})" for i, shape in enumerate(shapes)]
+    text = signature or ",".join(plain)
     choices = {name: [value] for name, value in params.items()}
     return Op(forward, backward, text, params=choices, **{"name": _name(forward), **declaration})
 

@@ -68,6 +68,8 @@ class Interval(Domain):
         return self.low, self.high
 
     def avoiding(self, *points: float) -> Interval:
+        if not all(math.isfinite(p) for p in points):
+            raise ValueError(f"avoiding({', '.join(map(str, points))}): only finite points can be avoided")
         return replace(self, avoided=(*self.avoided, *map(float, points)))
 
     def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:

@@ -17,6 +17,8 @@ def unbroadcast(grad: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
     """
     lead = np.ndim(grad) - np.ndim(like)
     shape = (1,) * lead + np.shape(like)
+    if lead < 0 or any(s not in (1, g) for g, s in zip(np.shape(grad), shape, strict=True)):
+        raise ValueError(f"unbroadcast: {np.shape(like)} does not broadcast to {np.shape(grad)}")
     axes = tuple(
         a for a, (g, s) in enumerate(zip(np.shape(grad), shape, strict=True)) if a < lead or (s == 1 and g != 1)
     )

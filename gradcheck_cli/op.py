@@ -127,6 +127,11 @@ class Op:
         """`file:line in backward`, or where the op was declared if backward is not Python."""
         return place_of(self.backward) or self.declared
 
+    @property
+    def place_of_forward(self) -> str:
+        """The same for forward."""
+        return place_of(self.forward) or self.declared
+
     def choices(self, shapes: Sequence[Shape]) -> dict[str, Sequence[Any]]:
         """The choices for every param, given the input shapes; raises DeclarationError."""
         return {name: self._choices(name, c, shapes) if callable(c) else c for name, c in self.params.items()}

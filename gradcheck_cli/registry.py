@@ -59,6 +59,8 @@ def suggestions(word: str, known: Sequence[str]) -> str:
 
 def _target(target: str) -> list[Op]:
     place, separator, name = target.partition("::")
+    if not place:
+        raise UsageError(f"target {target!r} names no op, file or module")
     if place.endswith(".py") or "/" in place or Path(place).is_dir():
         ops, where = _file_ops(place), short_path(place)
     elif separator or _is_dotted_module(place):
@@ -100,7 +102,7 @@ def _file_ops(place: str) -> list[Op]:
     path = Path(place)
     shown = short_path(place)
     if path.is_dir():
-        raise LoadError(f"{shown} is a folder; name an op file in it, such as {shown}/my_ops.py")
+        raise LoadError(f"{shown} is a folder; name an op file in it, such as {Path(shown) / 'my_ops.py'}")
     if not path.is_file():
         raise LoadError(f"{shown}: no such file")
     # The mangled name keeps my_ops.py from hiding an installed my_ops; sys.modules needs it for pickling.
@@ -165,11 +167,12 @@ def _blamed(where: str) -> Iterator[None]:
     except (LoadError, DeclarationError):
         raise
     except SyntaxError as error:
-        place = f"{short_path(error.filename)}:{error.lineno}" if error.filename else where
+        place = f"{short_path(error.filename)}:{error.lineno}" if error.filename and error.lineno else where
         raise LoadError(f"{place}: syntax error: {error.msg}") from None
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        place = raised_at(error) or where
+        place, missing = raised_at(error), (error.name or "").partition(".")[0]
+        if place is None:  # The target itself.
+            raise LoadError(f"{where}: cannot import {error.name}: there is no such module") from None
         raise LoadError(f"{place}: cannot import {error.name}; install it (pip install {missing})") from None
     except SystemExit as error:
         raise LoadError(

@@ -23,6 +23,7 @@ from gradcheck_cli.stream import Stream
 Array = NDArray[Any]
 
 MAX_ELEMENTS = 10_000_000
+CASES, MOST_CASES = 20, 200
 # A forward that raises one of these does not support the combination; anything else is a crash.
 REFUSALS = (ValueError, TypeError, IndexError)
 LAYOUTS = ("C", "F", "strided", "reversed")
@@ -35,7 +36,7 @@ class Sampling:
     """What to draw."""
 
     seed: int = 0
-    cases: int = 20
+    cases: int | None = None  # CASES, or as many as there are choices of a param
     shapes: tuple[Shape, ...] = ()
     rank: int | None = None
     max_side: int = 4
@@ -43,6 +44,12 @@ class Sampling:
     dtype: str | None = None  # the op's first where it is not given
     params: Mapping[str, Any] = field(default_factory=dict)
     max_elements: int = MAX_ELEMENTS
+
+    def __post_init__(self) -> None:
+        for name, least in (("seed", 0), ("cases", 1), ("rank", 0), ("max_side", 1), ("max_elements", 1)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise UsageError(f"{name} is {value!r}; it must be an integer of {least} or more")
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,6 +113,9 @@ class Sampler:
             raise UsageError(f"{op.name}: there is no param {unknown[0]!r}; {has}")
         self.op = op
         self.sampling = sampling
+        # Enough to meet every choice once, unless the user said how many.
+        listed = [len(choices) for choices in op.params.values() if not callable(choices)]
+        self.cases = sampling.cases or min(max(CASES, *listed, 1), MOST_CASES)
         self.dropped = 0
         self.refused: list[str] = []
         self._accepted: set[tuple[str, str]] = set()
@@ -124,7 +134,7 @@ class Sampler:
 
         A choice that met no fitting shape by chance is tried on more shapes before it is called impossible.
         """
-        if self.sampling.shapes or self.sampling.rank is not None:
+        if self.sampling.shapes or self.sampling.rank is not None or self.sampling.params:
             return []
         found = []
         for name, choices in self.op.params.items():
@@ -151,7 +161,7 @@ class Sampler:
     def _drawn_cases(self) -> Iterator[Case]:
         yield from self._sample_cases()
         # Core cases first: only an op that is right on them is forgiven for loop dimensions it never mentioned.
-        for index in sorted(range(self.sampling.cases), key=self._wants_undeclared_loops):
+        for index in sorted(range(self.cases), key=self._wants_undeclared_loops):
             yield from self._random_case(index)
 
     def redraw(self, case: Case, attempt: int) -> Case:
@@ -175,7 +185,7 @@ class Sampler:
                     continue
                 yield case
                 index += 1
-                if index >= self.sampling.cases:
+                if index >= self.cases:
                     return
 
     def _small_enough(self, family: list[Shapes]) -> list[Shapes]:
@@ -318,7 +328,7 @@ class Sampler:
         except Exception as raised:  # Whatever a forward raises is a finding, not our crash.
             error = raised
         changed = [i for i, (x, b) in enumerate(zip(inputs, before, strict=True)) if not same(x, b)]
-        if changed and outputs is not None:  # Outputs may be views of what is about to be restored.
+        if outputs is not None:  # They may be views of what is about to be restored, or of a buffer used again.
             outputs = Outputs(tuple(np.copy(y) for y in outputs.arrays), outputs.several)
         for i in changed:
             inputs[i][...] = before[i]
@@ -339,11 +349,12 @@ class Sampler:
         )
 
     def _cotangent(self, stream: Stream, output: Array) -> Array:
-        """Random, signed, of the output's dtype; an output of integers gets floats all the same."""
+        """Random, signed, of the output's dtype."""
+        if output.dtype.kind not in "fc":  # Such as the indices beside a maximum: they have no slope.
+            return np.zeros(output.shape, self.dtype)
         if output.dtype.kind == "c":
             return np.asarray(stream.dyadic(output.shape) + 1j * stream.dyadic(output.shape), output.dtype)
-        real = np.finfo(self.dtype).dtype
-        return np.asarray(stream.dyadic(output.shape), output.dtype if output.dtype.kind == "f" else real)
+        return np.asarray(stream.dyadic(output.shape), output.dtype)
 
     def _note(self, case: Case) -> None:
         """Remember which choices were accepted and which refused."""

@@ -1,6 +1,7 @@
 """Checks: for every code a wrong op that triggers it, beside a right one that does not."""
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import POSITIVE, REAL, Finding, Op, Report, check, one_of, unbroadcast
+from gradcheck_cli import POSITIVE, Finding, Op, Report, check, one_of, unbroadcast
 from gradcheck_cli.checks.finding import CODES, Severity
 from gradcheck_cli.sample import Sampler, Sampling
 
@@ -117,9 +118,13 @@ def exists_nowhere_else(x: Array) -> Array:
     return np.where(x == 1 / 3, x, np.nan)
 
 
+def double(x: Array) -> Array:
+    return 2 * x
+
+
 def loses_all_digits(grad: Array, out: Array, x: Array) -> Array:
-    """The gradient of copy times 1, but a last digit of x or out changes that 1."""
-    return grad * np.sin(1e13 * x) / np.sin(1e13 * out)
+    """The gradient of double times 1, but a last digit of x or out changes that 1."""
+    return grad * 2 * np.sin(1e13 * x) / np.sin(5e12 * out)
 
 
 class Pair(NamedTuple):
@@ -151,8 +156,8 @@ PAIRS = {
     "GC401": Pair("error", Op(fails, copy_backward, "()->()"), COPY),
     "GC402": Pair(
         "fail",
-        Op(np.log, lambda grad, out, x: grad / x, "()->()"),
-        Op(np.log, lambda grad, out, x: grad / x, "()->()", domain=POSITIVE),
+        Op(np.log, lambda grad, _out, x: grad / x, "()->()"),
+        Op(np.log, lambda grad, _out, x: grad / x, "()->()", domain=POSITIVE),
     ),
     "GC403": Pair("fail", Op(copy, copy_backward, "(n)->()"), Op(copy, copy_backward, "(n)->(n)")),
     "GC404": Pair("fail", Op(returns_integers, copy_backward, "()->()"), COPY),
@@ -163,7 +168,7 @@ PAIRS = {
         Op(exists_nowhere_else, copy_backward, "()->()", domain=one_of([1 / 3])),
         Op(copy, copy_backward, "()->()", domain=one_of([1 / 3])),
     ),
-    "GC502": Pair("inconclusive", Op(copy, loses_all_digits, "()->()"), COPY),
+    "GC502": Pair("inconclusive", Op(double, loses_all_digits, "()->()"), COPY),
 }
 
 
@@ -195,11 +200,11 @@ def test_a_finding_is_complete(code: str) -> None:
     """A cause in snake case, a sentence that names a function or an input, and the case."""
     op = PAIRS[code].wrong
     finding = next(f for f in check(op).findings if f.code == code)
-    named = (*op.names, op.forward.__name__, op.backward.__name__)
+    named = {*op.names, op.forward.__name__, op.backward.__name__}
 
     assert finding.cause.replace("_", "").isalpha()
     assert finding.cause == finding.cause.lower()
-    assert any(name in finding.message.replace(",", " ").split() for name in named)
+    assert named & set(re.findall(r"\w+", finding.message))
     assert finding.case.op is op
 
 
@@ -222,7 +227,7 @@ def cut(grad: Array, out: Array, a: Array, b: Array) -> tuple[Array, Array]:
     ("backward", "cause", "message"),
     [
         (transposed, "not_transposed", "grad a has shape (3,2); a has shape (2,3). It is the transpose."),
-        (flat, "wrong_shape", "grad a has shape (6,); a has shape (2,3). The entries are as many: "),
+        (flat, "wrong_shape", "grad a has shape (6,); a has shape (2,3)."),
         (cut, "wrong_shape", "grad a has shape (1,3); a has shape (2,3)."),
     ],
 )
@@ -305,10 +310,9 @@ def test_a_forward_that_narrows_its_input_is_warned_about() -> None:
 
 def test_the_mean_of_nothing_is_no_failure() -> None:
     """NaN out of an empty array is a note at most."""
-    mean = Op(np.mean, lambda grad, out, x: np.broadcast_to(grad / x.size, x.shape), "(n)")
+    mean = Op(np.mean, lambda grad, _out, x: np.broadcast_to(grad / x.size, x.shape), "(n)")
 
-    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="Mean of empty slice"):
-        assert check(mean, shapes=[(0,)]).passed
+    assert check(mean, shapes=[(0,)]).passed
 
 
 # Values
@@ -355,7 +359,8 @@ def test_float32_is_judged_by_float64(name: str) -> None:
 
     def backward(grad: Array, out: Array, x: Array) -> Array:
         factor = np.float32(1 + 1e-5 * (name == "wrong"))
-        return grad * (1 - out * out) * factor
+        gradient: Array = grad * (1 - out * out) * factor
+        return gradient
 
     report = check(Op(np.tanh, backward, "()->()"), dtype="float32")
 
@@ -371,7 +376,7 @@ def test_a_gradient_of_zero_is_judged() -> None:
     def small(grad: Array, out: Array, x: Array) -> Array:
         return 1e-6 * grad
 
-    assert check(Op(constant, lambda grad, out, x: np.zeros_like(x), "()->()")).findings == ()
+    assert check(Op(constant, lambda _grad, _out, x: np.zeros_like(x), "()->()")).findings == ()
     assert codes(check(Op(constant, small, "()->()"))) == {"GC201"}
 
 
@@ -379,15 +384,15 @@ def sin_and_cos(x: Array) -> tuple[Array, Array]:
     return np.sin(x), np.cos(x)
 
 
-def sin_and_cos_backward(grads: tuple[Array, Array], outs: tuple[Array, Array], x: Array) -> Array:
+def sin_and_cos_backward(grads: tuple[Array, Array], outs: tuple[Array, Array], x: Array) -> Any:
     return grads[0] * outs[1] - grads[1] * outs[0]
 
 
-def sin_and_cos_swapped(grads: tuple[Array, Array], outs: tuple[Array, Array], x: Array) -> Array:
+def sin_and_cos_swapped(grads: tuple[Array, Array], outs: tuple[Array, Array], x: Array) -> Any:
     return grads[1] * outs[1] - grads[0] * outs[0]
 
 
-def sin_and_cos_half(grads: tuple[Array, Array], outs: tuple[Array, Array], x: Array) -> Array:
+def sin_and_cos_half(grads: tuple[Array, Array], outs: tuple[Array, Array], x: Array) -> Any:
     return grads[0] * outs[1]
 
 
@@ -401,11 +406,12 @@ def test_several_outputs_are_judged_together() -> None:
 @pytest.mark.parametrize(
     "backward",
     [
-        lambda grad, out, a, b: (grad @ b.T, a.T @ grad * 2),
-        lambda grad, out, a, b: (-grad @ b.T, a.T @ grad),
-        lambda grad, out, a, b: (grad @ b.T, b * np.sum(grad)),
-        lambda grad, out, a, b: (np.ones_like(grad) @ b.T, a.T @ np.ones_like(grad)),
+        lambda grad, _out, a, b: (grad @ b.T, a.T @ grad * 2),
+        lambda grad, _out, a, b: (-grad @ b.T, a.T @ grad),
+        lambda grad, _out, _a, b: (grad @ b.T, b * np.sum(grad)),
+        lambda grad, _out, a, b: (np.ones_like(grad) @ b.T, a.T @ np.ones_like(grad)),
     ],
+    ids=["factor", "sign", "formula", "cotangent"],
 )
 def test_wrong_products_are_caught(backward: Function) -> None:
     """A factor, a sign, another formula, an ignored cotangent."""
@@ -425,7 +431,7 @@ def test_swapped_gradients_of_equal_shape_are_caught() -> None:
 def test_a_transposed_square_gradient_is_caught() -> None:
     """No shape gives it away."""
     report = check(
-        np.matmul, lambda grad, out, a, b: ((grad @ b.T).T, a.T @ grad), shapes=[(3, 3), (3, 3)], name="matmul"
+        np.matmul, lambda grad, _out, a, b: ((grad @ b.T).T, a.T @ grad), shapes=[(3, 3), (3, 3)], name="matmul"
     )
 
     assert {(f.code, f.input) for f in report.findings} == {("GC201", "a")}
@@ -436,15 +442,15 @@ def test_a_transposed_square_gradient_is_caught() -> None:
 
 def relu_with(slope: float) -> Function:
     """relu's backward with a convention for relu'(0)."""
-    return lambda grad, out, x: grad * np.where(x == 0, slope, x > 0)
+    return lambda grad, _out, x: grad * np.where(x == 0, slope, x > 0)
 
 
 def abs_with(slope: float) -> Function:
-    return lambda grad, out, x: grad * np.where(x == 0, slope, np.sign(x))
+    return lambda grad, _out, x: grad * np.where(x == 0, slope, np.sign(x))
 
 
 def clip_with(slope: float) -> Function:
-    return lambda grad, out, x: grad * np.where(np.abs(x) == 1, slope, np.abs(x) < 1)
+    return lambda grad, _out, x: grad * np.where(np.abs(x) == 1, slope, np.abs(x) < 1)
 
 
 def maximum_with(share: float) -> Function:
@@ -473,50 +479,60 @@ def norm_with(slope: float) -> Function:
     return lambda grad, out, x: grad * (x / out if out else np.full_like(x, slope))
 
 
-UNARY_SAMPLES = [0.0, [[0.0, 0.0, 1.0, -1.0]]]
+class Kink(NamedTuple):
+    """A forward that bends, its backward for a choice of slope there, and inputs where it does."""
+
+    forward: Function
+    backward_with: Callable[[float], Function]
+    signature: str
+    samples: list[Any]
+
+    def op(self, slope: float) -> Op:
+        return Op(self.forward, self.backward_with(slope), self.signature, samples=self.samples)
 
 
-def at_its_kinks(forward: Function, backward: Function) -> Op:
-    """An op that is sampled where it bends."""
-    if forward is np.maximum:
-        return Op(forward, backward, "(),()->()", samples=[([1.0, 2.0, 3.0], [1.0, 2.0, 2.0]), (0.0, 0.0)])
-    if forward is norm:
-        return Op(forward, backward, "(n)->()", loops=False, samples=[[[0.0, 0.0, 0.0]]])
-    points = [1.0, [[-1.0, 0.5, 1.0, 2.0]]] if forward is clip else UNARY_SAMPLES
-    return Op(forward, backward, "()->()", samples=points)
+KINKS = {
+    "relu": Kink(relu, relu_with, "()->()", [0.0, [[0.0, 0.0, 1.0, -1.0]]]),
+    "abs": Kink(np.abs, abs_with, "()->()", [0.0, [[0.0, 0.0, 1.0, -1.0]]]),
+    "clip": Kink(clip, clip_with, "()->()", [1.0, [[-1.0, 0.5, 1.0, 2.0]]]),
+    "maximum": Kink(np.maximum, maximum_with, "(),()->()", [(0.0, 0.0), ([1.0, 2.0, 3.0], [1.0, 2.0, 2.0])]),
+    "norm": Kink(norm, norm_with, "(n)", [[[0.0, 0.0, 0.0]]]),
+}
 
 
 @pytest.mark.parametrize(
-    ("forward", "backward"),
+    ("name", "slopes"),
     [
-        *((relu, relu_with(slope)) for slope in (0, 0.5, 1)),
-        *((np.abs, abs_with(slope)) for slope in (-1, 0, 0.3, 1)),
-        *((clip, clip_with(slope)) for slope in (0, 0.5, 1)),
-        *((np.maximum, maximum_with(share)) for share in (0, 0.3, 0.5, 1)),
-        *((norm, norm_with(slope)) for slope in (0, 0.5)),
+        ("relu", (0, 0.5, 1)),
+        ("abs", (-1, 0, 0.3, 1)),
+        ("clip", (0, 0.5, 1)),
+        ("maximum", (0, 0.3, 0.5, 1)),
+        ("norm", (0, 0.5)),
     ],
 )
-def test_any_subgradient_passes_at_a_kink(forward: Function, backward: Function) -> None:
+def test_any_subgradient_passes_at_a_kink(name: str, slopes: tuple[float, ...]) -> None:
     """There is no convention to argue over, and nothing that could not be judged."""
-    assert check(at_its_kinks(forward, backward), cases=2).findings == ()
+    for slope in slopes:
+        assert check(KINKS[name].op(slope), cases=2).findings == ()
 
 
 @pytest.mark.parametrize(
-    ("forward", "backward"),
+    ("name", "slopes"),
     [
-        *((relu, relu_with(slope)) for slope in (-0.5, 1.01, 2)),
-        *((np.abs, abs_with(slope)) for slope in (-1.1, 2)),
-        *((clip, clip_with(slope)) for slope in (-0.1, 1.1)),
-        *((np.maximum, maximum_with(share)) for share in (-0.1, 1.2, 2)),
-        *((norm, norm_with(slope)) for slope in (-1.1, 2)),
+        ("relu", (-0.5, 1.01, 2)),
+        ("abs", (-1.1, 2)),
+        ("clip", (-0.1, 1.1)),
+        ("maximum", (-0.1, 1.2, 2)),
+        ("norm", (-1.1, 2)),
     ],
 )
-def test_what_is_no_subgradient_fails_at_a_kink(forward: Function, backward: Function) -> None:
+def test_what_is_no_subgradient_fails_at_a_kink(name: str, slopes: tuple[float, ...]) -> None:
     """Outside of the one-sided slopes is wrong."""
-    report = check(at_its_kinks(forward, backward), cases=2)
+    for slope in slopes:
+        report = check(KINKS[name].op(slope), cases=2)
 
-    assert codes(report) == {"GC201"}
-    assert {f.case.index for f in report.findings} <= {-1, -2}
+        assert codes(report) == {"GC201"}
+        assert {f.case.index for f in report.findings} <= {-1, -2}
 
 
 def test_a_kink_nearby_is_no_kink_here() -> None:
@@ -524,7 +540,7 @@ def test_a_kink_nearby_is_no_kink_here() -> None:
     points = [[[1e-4, -1e-4, 1e-3]]]
 
     assert check(Op(relu, relu_with(0), "()->()", samples=points), cases=1).findings == ()
-    wrong = Op(relu, lambda grad, out, x: grad * np.where(x > 0, 0.5, 0), "()->()", samples=points)
+    wrong = Op(relu, lambda grad, _out, x: grad * np.where(x > 0, 0.5, 0), "()->()", samples=points)
     assert "GC201" in codes(check(wrong, cases=1))
 
 
@@ -548,7 +564,7 @@ def test_a_gradient_that_is_not_finite_is_wrong_where_the_slope_is(value: float)
 
 def test_a_gradient_that_is_infinite_where_the_slope_is_cannot_be_judged() -> None:
     """sqrt at 0: neither right nor wrong."""
-    root = Op(np.sqrt, lambda grad, out, x: grad / (2 * out), "()->()", domain=POSITIVE, samples=[0.0])
+    root = Op(np.sqrt, lambda grad, out, _x: grad / (2 * out), "()->()", domain=POSITIVE, samples=[0.0])
 
     assert codes(check(root)) <= {"GC501"}
     assert check(root).passed
@@ -570,15 +586,14 @@ def planted(change: Callable[[Array], None]) -> Report:
 
 def test_a_right_gradient_of_ten_thousand_entries_passes() -> None:
     """Sharply enough for a single wrong entry to have shown."""
-    report = planted(lambda gradient: None)
+    report = planted(lambda _: None)
 
     assert report.findings == ()
     assert report.resolution is not None
     assert report.resolution < 1e-3
 
 
-@pytest.mark.parametrize("entry", [0, 4321, 9999])
-@pytest.mark.parametrize("factor", [0.0, 2.0, 1.01])
+@pytest.mark.parametrize(("entry", "factor"), [(0, 0.0), (4321, 2.0), (9999, 1.01)])
 def test_one_wrong_entry_out_of_ten_thousand_is_caught_and_located(entry: int, factor: float) -> None:
     """Forgotten, doubled, or 1 % off: random directions see it, and the story names it."""
 
@@ -606,7 +621,7 @@ def test_a_reversed_gradient_of_ten_thousand_entries_is_caught_and_located() -> 
 # Loops that nobody mentioned
 
 
-def affine(x: Array, w: Array) -> Array:
+def affine(x: Array, w: Array) -> Any:
     return np.matmul(x, w)
 
 

@@ -113,6 +113,15 @@ def test_a_bad_environment_variable_is_named(gradcheck: Gradcheck, variable: str
     assert outcome.code == 2
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_a_report_where_nobody_may_write_is_refused_before_the_run(gradcheck: Gradcheck) -> None:
+    """For root too, whom os.access promises everything."""
+    outcome = gradcheck("run", "add", "--report", "json=/proc/report.json")
+
+    assert "/proc/report.json" in complaint(outcome)
+    assert outcome.code == 2
+
+
 class BadFile(NamedTuple):
     """An op file that cannot be used (behind the two import lines of `op_file`), and what must be said."""
 
@@ -281,7 +290,7 @@ WRONG_OPS = {
     "random forward": WrongOp("a * b + RANDOM.random(a.shape)", RIGHT, "GC405", ["another answer"]),
     "integers": WrongOp("np.rint(a * b).astype(int)", RIGHT, "GC404", ["int64"]),
     "booleans": WrongOp("a > b", RIGHT, "GC404", ["bool"]),
-    "complex": WrongOp("a * b * 1j", RIGHT, "GC404", ["complex128"]),
+    "complex": WrongOp("a * b * 1j", RIGHT, "GC104", ["complex128", "float64"]),
     "forgotten return": WrongOp("None", RIGHT, "GC40", ["returns None"]),
     "wrong output shape": WrongOp("(a * b).sum()", RIGHT, "GC403", ["()", "(n),(n)->(n)"]),
     "mutating backward": WrongOp(

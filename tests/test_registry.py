@@ -164,9 +164,9 @@ def test_a_file_without_a_table_brings_every_op_in_it() -> None:
     assert names(path) == ["half", "halve"]
 
 
-def test_an_empty_table_is_an_empty_table() -> None:
-    """OPS says what to check, even where it says nothing."""
-    assert names(write("my_ops.py", OPS_FILE + "\nOPS = []\n")) == []
+def test_an_empty_table_is_a_mistake() -> None:
+    """A gate over nothing would be green for ever."""
+    assert "OPS is empty" in refused(LoadError, str(write("my_ops.py", OPS_FILE + "\nOPS = []\n")))
 
 
 def test_a_file_may_import_its_siblings() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.errors import describe
 from gradcheck_cli.foreign import quiet
-from gradcheck_cli.sample import Case
+from gradcheck_cli.sample import REFUSALS, Case
 from gradcheck_cli.signature import show
 from gradcheck_cli.source import name_of, raised_at
 
@@ -28,7 +28,9 @@ def check_forward(case: Case) -> Iterator[Finding]:
             Severity.ERROR,
             case,
             f"{name} raises {describe(case.error)}" + (f" at {place}" if place else ""),
-            "declare what forward accepts: a signature, a domain or params that fit it",
+            "declare what forward accepts: a signature, a domain or params that fit it"
+            if isinstance(case.error, REFUSALS)
+            else "",
         )
         return
     if case.mutated:
@@ -42,7 +44,7 @@ def check_forward(case: Case) -> Iterator[Finding]:
             input=case.mutated[0],
         )
     yield from _dtypes(case)
-    if all(y.dtype.kind in "fc" for y in case.outputs.arrays):
+    if any(y.dtype.kind in "fc" for y in case.outputs.arrays):
         yield from _shapes(case)
         yield from _values(case)
 
@@ -69,13 +71,16 @@ def _dtypes(case: Case) -> Iterator[Finding]:
     assert case.outputs is not None
     given = {str(case.inputs[i].dtype) for i in case.op.differentiated}
     name = name_of(case.op.forward)
-    for output in case.outputs.arrays:
-        if output.dtype == object:
-            what = "None" if output.shape == () and output.item() is None else f"objects of shape {show(output.shape)}"
+    outputs = case.outputs.arrays
+    if not any(y.dtype.kind in "fc" for y in outputs):
+        odd = outputs[0] if outputs else np.empty(0)
+        if odd.dtype == object:
+            what = "None" if odd.shape == () and odd.item() is None else f"objects of shape {show(odd.shape)}"
             yield _no_derivative(case, f"{name} returns {what}, not numbers")
-        elif output.dtype.kind not in "fc":
-            yield _no_derivative(case, f"{name} returns {output.dtype}, which has no derivative")
-        elif str(output.dtype) not in given and output.dtype.kind == "f":
+        else:
+            yield _no_derivative(case, f"{name} returns {odd.dtype}, which has no derivative")
+    for output in outputs:
+        if output.dtype.kind == "f" and str(output.dtype) not in given:
             yield Finding(
                 "GC404",
                 "wrong_dtype",
@@ -93,6 +98,7 @@ def _no_derivative(case: Case, message: str) -> Finding:
 def _values(case: Case) -> Iterator[Finding]:
     assert case.outputs is not None
     outputs = case.outputs.arrays
+    outputs = tuple(y for y in outputs if y.dtype.kind in "fc")
     bad = [y for y in outputs if not np.all(np.isfinite(y))]
     if bad:
         count = sum(int(np.sum(~np.isfinite(y))) for y in bad)
@@ -109,7 +115,8 @@ def _values(case: Case) -> Iterator[Finding]:
     try:
         with quiet():
             again = case.op.run([x.copy() for x in case.inputs] if case.mutated else case.inputs, case.params)
-        repeats = len(again.arrays) == len(outputs) and all(map(_alike, again.arrays, outputs))
+        answers = [y for y in again.arrays if y.dtype.kind in "fc"]
+        repeats = len(answers) == len(outputs) and all(map(_alike, answers, outputs))
     except Exception:
         repeats = False
     if not repeats:

@@ -46,14 +46,15 @@ def oracle_of(case: Case) -> Oracle:
         arrays = [as_complex(x) if c else x for x, c in zip(reals, are_complex, strict=True)]
         if case.mutated:
             arrays = [x.copy() for x in arrays]
-        return [as_real(y) for y in case.op.run(arrays, case.params).arrays]
+        return [as_real(y) for y in case.op.run(arrays, case.params).arrays if y.dtype.kind in "fc"]
 
     def analytic(arrays: Sequence[Array]) -> Sequence[Array]:
         return case.op.run(arrays, case.params).arrays
 
     assert case.outputs is not None
+    pairs = zip(case.cotangents, case.outputs.arrays, strict=True)
+    weights = [as_real(w).astype(np.float64).reshape(-1) for w, y in pairs if y.dtype.kind in "fc"]
     real = not any(are_complex) and all(y.dtype.kind == "f" for y in case.outputs.arrays) and not case.mutated
-    weights = [as_real(np.asarray(w)).astype(np.float64).reshape(-1) for w in case.cotangents]
     limits = [domain.limits for domain in case.op.domains]
     reals = [as_real(x) for x in inputs]
     return Oracle(forward, analytic if real else None, reals, np.concatenate(weights), limits)
@@ -70,4 +71,5 @@ def _wide_inputs(case: Case) -> list[Array] | None:
         return None
     assert case.outputs is not None
     same_shapes = [y.shape for y in outputs] == [y.shape for y in case.outputs.arrays]
-    return wide if same_shapes and all(y.dtype in (np.float64, np.complex128) for y in outputs) else None
+    single = any(y.dtype.kind in "fc" and y.dtype not in (np.float64, np.complex128) for y in outputs)
+    return wide if same_shapes and not single else None

@@ -121,11 +121,7 @@ class _ValueCheck:
             coarse = not self.judging.tolerances and resolution > self._limit(position)
             self.results.append(InputResult(name, not coarse, worst, resolution, method))
             if coarse:
-                message = (
-                    f"grad {name}: an error below {resolution:.1g} of its largest entry would not have been seen; "
-                    f"a pass needs {self._limit(position):g} (--min-resolution)"
-                )
-                self._add("GC502", "too_coarse", Severity.INCONCLUSIVE, name, message, {"resolution": resolution})
+                self._report_coarse(position, resolution, scale)
 
     def _judge_not_finite(self, position: int) -> None:
         """NaN or infinity is wrong where the slope is finite, and cannot be judged elsewhere."""
@@ -136,10 +132,12 @@ class _ValueCheck:
         directions = list(coordinates(self.case, position, entries))
         judgement = judge(self.oracle, directions, filled, floors, self.judging.tolerances)
         self.results.append(InputResult(name, bool(judgement.judged.any()), None, None, "probe"))
-        if not judgement.judged.any():
+        # A slope that is known to a percent is finite; one that is not may be the foot of a vertical tangent.
+        known = judgement.judged & (judgement.measured.bar <= 0.01 * np.maximum(np.abs(judgement.measured.value), 1.0))
+        if not known.any():
             self._report_unjudged(name, judgement)
             return
-        row = int(np.flatnonzero(judgement.judged)[0])
+        row = int(np.flatnonzero(known)[0])
         message = (
             f"grad {name}{_index(entries[row], gradient.shape)} is {gradient.reshape(-1)[entries[row]]}; "
             f"the numeric derivative there is {judgement.measured.value[row]:.6g}"
@@ -197,8 +195,20 @@ class _ValueCheck:
         message = _difference(f"grad {name}{entry}", judgement, worst) + among
         self._add("GC201", "wrong_value", Severity.FAILURE, name, message, evidence)
 
+    def _report_coarse(self, position: int, resolution: float, scale: float) -> None:
+        """Too coarse for a pass: because of the numeric derivative, or because backward itself is that unsteady."""
+        name, limit = self.case.op.names[position], self._limit(position)
+        own = float(np.max(self.floors[position])) / scale
+        cause = "unsteady_backward" if own > limit else "too_coarse"
+        message = f"grad {name}: an error below {_percent(resolution)} of its largest entry would not have been seen; "
+        if own > limit:
+            message += f"it moves by {_percent(own)} when all that backward gets moves by one rounding"
+        else:
+            message += f"a pass needs {_percent(limit)} (--min-resolution)"
+        self._add("GC502", cause, Severity.INCONCLUSIVE, name, message, {"resolution": resolution, "floor": own})
+
     def _report_unjudged(self, name: str, judgement: Judgement) -> None:
-        unjudged = ~judgement.judged
+        unjudged = ~judgement.judged if not judgement.judged.all() else judgement.judged
         worst = Outcome(int(np.max(judgement.measured.outcome[unjudged])))
         share = f"{int(unjudged.sum())} of {len(judgement.directions)}"
         message = f"grad {name}: {share} slopes cannot be judged: {_REASONS[worst]}"
@@ -245,7 +255,12 @@ def _difference(where: str, judgement: Judgement, row: int) -> str:
         slopes = f"at this kink any slope from {low:.6g} to {high:.6g} would be right"
     else:
         slopes = f"the numeric derivative is {measured.value[row]:.6g} +- {measured.bar[row]:.1g}"
-    return f"{where} is {claimed:.6g}; {slopes}: off by {100 * relative:.2g} %."
+    return f"{where} is {claimed:.6g}; {slopes}: off by {_percent(relative)}."
+
+
+def _percent(relative: float) -> str:
+    percent = 100 * relative
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def _scale(case: Case, gradient: Array, judgement: Judgement) -> float:

@@ -27,6 +27,7 @@ INTERNAL_ERROR, USAGE_ERROR, INTERRUPTED, TERMINATED = 3, 2, 130, 143
 @click.group(
     cls=LazyGroup,
     commands_at=COMMANDS,
+    no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GRADCHECK"},
     epilog="Start with: gradcheck run matmul --shape 2,3,4,5",
 )
@@ -77,7 +78,7 @@ def _click_message(error: click.ClickException) -> str:
     option = getattr(error, "param", None)
     if option and context.get_parameter_source(option.name) is click.core.ParameterSource.ENVIRONMENT:
         message = f"{context.auto_envvar_prefix}_{option.name.upper()}: {message}"
-    return f"{message} (see {context.command_path} --help)"
+    return f"{message.rstrip('.')}; see {context.command_path} --help"
 
 
 def _complain(message: str, code: int) -> int:

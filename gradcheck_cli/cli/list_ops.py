@@ -11,7 +11,7 @@ from gradcheck_cli.cli.complete import complete_targets
 
 @click.command("list", short_help="List ops: names, signatures, formulas.")
 @click.argument("targets", nargs=-1, shell_complete=complete_targets)
-@click.option("-k", "expression", metavar="EXPR", help="Keep ops whose name matches: 'mul and not matmul'.")
+@click.option("-k", metavar="EXPR", help="Keep ops whose name matches: 'mul and not matmul'.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
 def command(**options: Any) -> int:
     """List the ops that TARGETS name, or all installed ones."""
@@ -21,7 +21,7 @@ def command(**options: Any) -> int:
     from gradcheck_cli.reporters.catalogue import render_list
 
     with ops_print_to_stderr() as stdout:
-        ops = select(resolve(options["targets"]), options["expression"], ())
+        ops = select(resolve(options["targets"]), options["k"], ())
         if not ops:
             click.echo("gradcheck: nothing was selected: -k leaves no op", err=True)
             return 5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,18 +21,18 @@ if TYPE_CHECKING:
 
 @click.command("run", short_help="Check the gradients of ops.")
 @click.argument("targets", nargs=-1, shell_complete=complete_targets)
-@click.option("--shape", "shapes", multiple=True, type=ShapeType(), help="Shape of an operand, in order: 2,3,4 or ().")
+@click.option("--shape", multiple=True, type=ShapeType(), help="Shape of an operand, in order: 2,3,4 or ().")
 @click.option("--rank", type=Integer(), help="Rank of the largest operand.")
 @click.option("--max-side", type=Integer(least=1), default=4, show_default=True, help="Largest random dimension.")
 @click.option("--max-elements", type=Integer(least=1), default=10_000_000, show_default=True, help="Largest array.")
-@click.option("--cases", type=Integer(least=1), default=20, show_default=True, help="Random cases per op.")
+@click.option("--cases", type=Integer(least=1), help="Random cases per op.  [20, or as many as a param has choices]")
 @click.option("--broadcast/--no-broadcast", default=True, show_default=True, help="Let operands broadcast.")
 @click.option(
     "--dtype",
     type=click.Choice(["float64", "float32", "complex128", "complex64"]),
     help="Of the inputs.  [the first that the op is declared for]",
 )
-@click.option("--param", "params", multiple=True, type=Setting(), help="Fix a param: axis=-1.")
+@click.option("--param", multiple=True, type=Setting(), help="Fix a param: axis=-1.")
 @click.option("--seed", type=Integer(), default=0, show_default=True, help="Another seed, other values.")
 @click.option(
     "--mode",
@@ -47,11 +46,11 @@ if TYPE_CHECKING:
 @click.option("--eps", type=FiniteFloat(above=0), help="Step of the classic test.  [1e-6]")
 @click.option("--rtol", type=FiniteFloat(least=0), help="Relative tolerance of the classic test.  [1e-3]")
 @click.option("--atol", type=FiniteFloat(least=0), help="Absolute tolerance of the classic test.  [1e-5]")
-@click.option("-k", "expression", metavar="EXPR", help="Keep ops whose name matches: 'mul and not matmul'.")
+@click.option("-k", metavar="EXPR", help="Keep ops whose name matches: 'mul and not matmul'.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out ops of that name.")
-@click.option("-x", "first", is_flag=True, help="Stop at the first failed case.")
+@click.option("-x", "exitfirst", is_flag=True, help="Stop at the first failed case.")
 @click.option("--maxfail", type=Integer(least=1), help="Stop after so many failed cases.")
-@click.option("--report", "reports", multiple=True, type=ReportTarget(), help="Also write json=PATH (- is stdout).")
+@click.option("--report", multiple=True, type=ReportTarget(), help="Also write json=PATH (- is stdout).")
 @click.option("-v", "--verbose", is_flag=True, help="One line per case, and inconclusive cases too.")
 @click.option("-q", "--quiet", is_flag=True, help="Only what is wrong, and the summary.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
@@ -66,10 +65,10 @@ def command(**options: Any) -> int:
     from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
     from gradcheck_cli.registry import resolve
 
-    sinks = _sinks(options["reports"])
+    sinks = _sinks(options["report"])
     settings = _options(options)
     with ops_print_to_stderr() as stdout:
-        ops = select(resolve(options["targets"]), options["expression"], options["exclude"])
+        ops = select(resolve(options["targets"]), options["k"], options["exclude"])
         if not ops:
             click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
             return 5
@@ -90,17 +89,17 @@ def _options(options: dict[str, Any]) -> Options:
     sampling = Sampling(
         seed=options["seed"],
         cases=options["cases"],
-        shapes=options["shapes"],
+        shapes=options["shape"],
         rank=options["rank"],
         max_side=options["max_side"],
         broadcast=options["broadcast"],
         dtype=options["dtype"],
-        params=dict(options["params"]),
+        params=dict(options["param"]),
         max_elements=options["max_elements"],
     )
     classic = tolerances(options["eps"], options["rtol"], options["atol"])
     judging = Judging(options["mode"], options["min_resolution"], classic)
-    maxfail = 1 if options["first"] else options["maxfail"]
+    maxfail = 1 if options["exitfirst"] else options["maxfail"]
     return Options(sampling, judging, options["allow_inconclusive"], maxfail)
 
 
@@ -151,9 +150,19 @@ def _sinks(reports: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
             raise UsageError(
                 f"report {path} cannot be written: {'a folder' if Path(path).is_dir() else f'no folder {folder}'}"
             )
-        if not os.access(path if Path(path).exists() else folder, os.W_OK):
-            raise UsageError(f"report {path} cannot be written: permission denied")
+        _try_to_write(Path(path))
     return list(reports)
+
+
+def _try_to_write(path: Path) -> None:
+    """Open the file as it will be opened, and leave nothing behind; raises UsageError."""
+    existed = path.exists()
+    try:
+        path.open("a").close()
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"report {path} cannot be written: {error.strerror}") from None
 
 
 def _write(finished: RunFinished, sinks: Sequence[tuple[str, str]], stdout: Any, color: str, verbosity: int) -> None:

@@ -53,10 +53,22 @@ def write_file(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def ops_print_to_stderr() -> Iterator[TextIO]:
-    """Send what op code prints to stderr, and yield the real stdout: a report must not be mixed with it."""
-    stdout = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):
-        yield stdout
+    """Send what op code prints to stderr, and yield the real stdout: a report must not be mixed with it.
+
+    The file descriptor is redirected as well, for what C code prints.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    encoding = sys.stdout.encoding or "utf-8"
+    stdout = open(kept, "w", encoding=encoding, errors="backslashreplace")  # noqa: PTH123, SIM115 (closing it may fail)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield stdout
+    finally:
+        os.dup2(kept, 1)
+        with contextlib.suppress(OSError):  # What could not be written was said when it was written.
+            stdout.close()
 
 
 class Progress:

@@ -44,8 +44,10 @@ class Integer(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
-        if not re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII):
+        if not re.fullmatch(r"-?[0-9]+", text, re.ASCII):
             self.fail(f"{text!r} is not an integer", param, ctx)
+        if len(text) > 18:
+            self.fail(f"{text} has too many digits", param, ctx)
         if int(text) < self.least:
             self.fail(f"{text} must be {self.least} or more", param, ctx)
         return int(text)

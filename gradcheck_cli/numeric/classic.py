@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from gradcheck_cli.errors import UsageError
 from gradcheck_cli.numeric.estimate import Curves, Estimates, Outcome
 
 
@@ -16,6 +18,14 @@ class Classic:
     eps: float = 1e-6
     rtol: float = 1e-3
     atol: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not 1e-12 <= self.eps <= 1:
+            raise UsageError(f"eps is {self.eps:g}; a step between 1e-12 and 1 can be told from rounding")
+        if not 0 <= self.rtol < 1:
+            raise UsageError(f"rtol is {self.rtol:g}; from 1 on, a gradient of zero would pass")
+        if not 0 <= self.atol < math.inf:
+            raise UsageError(f"atol is {self.atol:g}; it must be 0 or more, and finite")
 
     def __str__(self) -> str:
         return f"classic test: eps {self.eps:g}, rtol {self.rtol:g}, atol {self.atol:g}"

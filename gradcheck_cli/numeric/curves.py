@@ -65,22 +65,23 @@ class ForwardCurves:
         self._directions = list(directions)
         self._limits = limits
         self._weights = weights
-        self._base = self._flat(self._inputs)
-        moving = [[self._inputs[p] for p, _ in d.moves] for d in self._directions]
-        self.epsilon = float(max((np.finfo(x.dtype).eps for xs in moving for x in xs), default=2.0**-52))
-        self.scale = np.array([_unit(d, self._inputs) for d in self._directions])
+        outputs = [np.asarray(y) for y in forward(self._inputs)]
+        self._base = _flat(outputs).copy()  # forward may use the same buffer again
+        moving = [self._inputs[p] for d in self._directions for p, _ in d.moves]
+        self.epsilon = max((float(np.finfo(x.dtype).eps) for x in (*moving, *outputs)), default=2.0**-52)
+        self.size = np.array([_largest(d, self._inputs) for d in self._directions])
+        self.scale = 2.0 ** np.floor(np.log2(np.maximum(self.size, 1.0)))
         borders = [self._borders(d) for d in self._directions]
         self.low = np.array([low for low, _ in borders])
         self.high = np.array([high for _, high in borders])
-        self.calls = 0
+        self._touched: dict[int, FloatArray] = {}
 
     def __call__(self, rows: IntArray, t: FloatArray) -> Samples:
         moved_by = np.empty(len(rows))
         width = self._base.size if self._weights is None else 1
         value, level = np.full((len(rows), width), np.nan), np.full((len(rows), width), np.nan)
         for r, (row, step) in enumerate(zip(rows, t, strict=True)):
-            inputs, moved_by[r] = self._move(self._directions[row], float(step))
-            change, size = self._change(inputs)
+            change, size, moved_by[r] = self._change(int(row), float(step))
             if self._weights is None:
                 value[r], level[r] = change, size
             else:
@@ -129,23 +130,35 @@ class ForwardCurves:
             inputs[position] = moved
         return inputs, actual
 
-    def _change(self, inputs: Sequence[Array]) -> tuple[FloatArray, FloatArray]:
-        """f(inputs) - f(x) and the magnitude |f| of the outputs that moved; NaN where forward fails."""
-        self.calls += 1
-        try:
-            outputs = self._flat(inputs)
-        except Exception:  # Outside its domain a forward may raise anything.
-            return np.full(self._base.shape, np.nan), np.full(self._base.shape, np.nan)
-        if outputs.shape != self._base.shape:
-            return np.full(self._base.shape, np.nan), np.full(self._base.shape, np.nan)
-        with np.errstate(all="ignore"):
-            change = outputs - self._base
-        return change, np.where(change == 0, 0.0, np.maximum(np.abs(outputs), np.abs(self._base)))
+    def _change(self, row: int, t: float) -> tuple[FloatArray, FloatArray, float]:
+        """f(x + t v) - f(x), the magnitude |f| of the outputs that v touches, and how far x really moved."""
+        outputs, moved_by = self._evaluate(row, t)
+        change = outputs - self._base
+        share = np.where(change != 0, 1.0, self._touched_by(row))
+        return change, share * np.maximum(np.abs(outputs), np.abs(self._base)), moved_by
 
-    def _flat(self, inputs: Sequence[Array]) -> FloatArray:
-        """All outputs in one flat float64 array."""
-        outputs = [np.asarray(y, np.float64).reshape(-1) for y in self._forward(inputs)]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+    def _touched_by(self, row: int) -> FloatArray:
+        """1 for outputs that a direction touches, felt with a step that is large; 0 for the others.
+
+        An output that a small step leaves as it is may have been rounded to it: tanh(20) is 1 from 19 to 21.
+        """
+        if row not in self._touched:
+            reach = self.scale[row]
+            steps = (max(-reach, self.low[row]), min(reach, self.high[row]))
+            far = np.array([self._evaluate(row, float(step))[0] for step in steps])
+            touched = np.any(far != self._base, axis=0)  # NaN, from outside the domain, counts as touched
+            # Flat as far as one can see, an output may still have a slope of the square of its rounding.
+            self._touched[row] = touched.astype(float) if touched.any() else np.full(touched.shape, self.epsilon)
+        return self._touched[row]
+
+    def _evaluate(self, row: int, t: float) -> tuple[FloatArray, float]:
+        """All outputs at x + t v, NaN where forward fails; and how far x really moved."""
+        inputs, moved_by = self._move(self._directions[row], t)
+        try:
+            outputs = _flat([np.asarray(y) for y in self._forward(inputs)])
+        except Exception:  # Outside its domain a forward may raise anything.
+            outputs = np.full(self._base.shape, np.nan)
+        return outputs if outputs.shape == self._base.shape else np.full(self._base.shape, np.nan), moved_by
 
     def _borders(self, direction: Direction) -> tuple[float, float]:
         """The range of t in which every moving input stays inside its domain."""
@@ -162,11 +175,17 @@ class ForwardCurves:
         return low, high
 
 
-def _unit(direction: Direction, inputs: Sequence[Array]) -> float:
-    """2^floor(log2 max(|x|, 1)) over the entries that move: the natural unit of a step."""
-    largest = 1.0
+def _flat(outputs: Sequence[Array]) -> FloatArray:
+    """All outputs in one flat float64 array."""
+    parts = [y.astype(np.float64, copy=False).reshape(-1) for y in outputs]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _largest(direction: Direction, inputs: Sequence[Array]) -> float:
+    """The largest |x| over the entries that move."""
+    largest = 0.0
     for position, step in direction.moves:
         x = inputs[position].reshape(-1)
         moving = x[step : step + 1] if isinstance(step, int) else x
         largest = max(largest, float(np.max(np.abs(moving), initial=0.0)))
-    return float(2.0 ** np.floor(np.log2(largest))) if np.isfinite(largest) else 1.0
+    return largest

@@ -41,6 +41,7 @@ class Samples(NamedTuple):
 class Curves(Protocol):
     """K curves t -> f(x + t v_k) in R^E, evaluated on demand, each at its own t."""
 
+    size: FloatArray  # (K,) the largest |x| over the entries that move (0 where all are 0)
     scale: FloatArray  # (K,) unit of a step: 2^floor(log2 max(|x|, 1)) over the entries that move
     epsilon: float  # spacing of 1.0 in the dtype that the forward computes in
     low: FloatArray  # (K,) the smallest t inside the domain (-inf where it has no border)

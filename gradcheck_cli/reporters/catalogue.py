@@ -21,7 +21,7 @@ _LOOPS = {
 
 def render_list(ops: Sequence[Op], width: int | None, color: bool) -> str:
     """A table of ops, one line each."""
-    grid = table({"op": "", "signature": "fold", "params": "fold", "formula": "fold"})
+    grid = table({"op": "", "signature": "", "params": "", "formula": "cut"})
     for op in ops:
         grid.add_row(*map(_text, (op.name, op.gufunc.text, " ".join(op.params) or "-", op.formula or "-")))
     return draw([grid, Text(f"\n{count(len(ops), 'op')}; gradcheck show OP tells more")], width, color)

@@ -85,7 +85,8 @@ def _remark(results: Sequence[CaseResult], brief: bool) -> str:
         return ""
     worst = max(findings, key=lambda f: f.severity)
     prefix = "warning " if worst.severity is Severity.WARNING else ""
-    return f"{prefix}{worst.code}" + ("" if brief else f" {worst.cause}")
+    others = len({(f.code, f.cause) for f in findings}) - 1
+    return f"{prefix}{worst.code}" + ("" if brief else f" {worst.cause}") + (f" +{others}" if others else "")
 
 
 def _stories(result: OpResult, verbosity: int) -> Iterator[RenderableType]:
@@ -93,7 +94,9 @@ def _stories(result: OpResult, verbosity: int) -> Iterator[RenderableType]:
     least = Severity.WARNING if verbosity >= 0 else Severity.FAILURE
     groups: dict[tuple[str, str, str | None], list[Finding]] = {}
     for finding in result.findings:
-        hidden = finding.severity is Severity.INCONCLUSIVE and not (verbosity > 0 or finding.input in result.unjudged)
+        # An inconclusive case is one of many; one that the author asked for by name, or the last hope, is not.
+        asked = finding.input in result.unjudged or finding.case.index < 0
+        hidden = finding.severity is Severity.INCONCLUSIVE and not (verbosity > 0 or asked)
         if finding.severity >= least and not hidden:
             groups.setdefault((finding.code, finding.cause, finding.input), []).append(finding)
     for findings in groups.values():
@@ -108,14 +111,16 @@ def _stories(result: OpResult, verbosity: int) -> Iterator[RenderableType]:
 def _story(result: OpResult, findings: Sequence[Finding]) -> RenderableType:
     shown = min(findings, key=lambda f: (-f.severity, sum(x.size for x in f.case.inputs), f.case.index))
     case, label = shown.case, _LABELS[shown.severity]
-    advice = f"  ->  {shown.suggestion}" if shown.suggestion else ""
-    lines = [f"{line}" for line in _sentences(shown.message)]
-    lines[-1] += advice
-    if len(findings) > 1:
-        lines.append(f"in {len(findings)} of {count(len(result.cases), 'case')}; the smallest:")
+    lines = _sentences(shown.message)
+    if shown.suggestion:
+        lines.append(f"->  {shown.suggestion}")
+    cases = len({(f.case.index, f.case.attempt) for f in findings})
+    if cases > 1:
+        lines.append(f"in {cases} of {count(len(result.cases), 'case')}; the smallest:")
     redraw = f", redraw {case.attempt}" if case.attempt else ""
     layout = f", {case.layout} layout" if case.layout != "C" else ""
-    lines.append(f"{case.name}   (seed {case.seed}, case {case.index}{redraw}{layout})     {result.op.place}")
+    lines.append(f"{case.name}   (seed {case.seed}, case {case.index}{redraw}{layout})")
+    lines.append(result.op.place_of_forward if shown.code.startswith("GC4") else result.op.place)
     head = Text.assemble("\n ", (label, _LABEL_STYLES[label]), f" {case.op.name} · {shown.code} · {shown.cause}")
     body = [Padding(Text(printable(line)), (0, 0, 0, 3)) for line in lines]
     return Group(head, *body)

@@ -7,6 +7,8 @@ import math
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from gradcheck_cli import __version__
 from gradcheck_cli.checks import CaseResult
 from gradcheck_cli.checks.finding import CODES, Finding
@@ -34,6 +36,8 @@ def render(run: RunFinished) -> str:
 
 def plain(value: Any) -> Any:
     """The nearest thing that JSON can hold: not-finite numbers as strings, anything unknown as its repr."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):

@@ -32,13 +32,13 @@ def draw(parts: Iterable[RenderableType], width: int | None, color: bool) -> str
 
 
 def table(columns: Mapping[str, str]) -> Table:
-    """A table without lines; columns are "" (never folded), "fold" or "number"."""
+    """A table without lines; columns are "" (never folded), "fold", "cut" (with an ellipsis) or "number"."""
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name, kind in columns.items():
         grid.add_column(
             name,
             no_wrap=kind != "fold",
-            overflow="fold",
+            overflow="ellipsis" if kind == "cut" else "fold",
             justify="right" if kind == "number" else "left",
         )
     return grid
