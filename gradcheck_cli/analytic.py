@@ -15,19 +15,20 @@ from gradcheck_cli.pairs import as_complex, as_real
 from gradcheck_cli.sample import Case, lay_out, same
 
 Array = NDArray[Any]
+Moved = Sequence[Mapping[int, NDArray[Any]]]
 
-# How often backward is called with everything moved by an ulp; large gradients need fewer turns, their pool is large.
-_TURNS, _FEW_TURNS, _LARGE = 8, 3, 4096
-# Where moving an input crosses a kink the gradient jumps, and that is no rounding. Every value moves up in half of
-# the turns and down in the other half, so the lower quartile of the turns knows no jump; spreads of less than SMALL
-# roundings of the largest number around are taken at their largest, for a jump that small does no harm.
-_QUARTILE, _SMALL = 0.25, 1024.0
-# A quarter of all |N(0, s)| are below 0.32 s, the largest of eight is near 1.5 s: six deviations either way, and four
-# of the whole gradient's pooled spread, for entries that a few draws leave small by accident.
-_OWN_QUARTILE, _OWN_LARGEST, _POOLED = 20.0, 4.0, 4.0
-_LAST = 8.0  # roundings of the value itself, at the very least
-# Multipliers of a multiplicative hash, one for each pair of turns: odd, and with bits all over.
-_ODD = [(0x9E3779B97F4A7C15 * (2 * pair + 1)) % 2**64 for pair in range(_TURNS // 2)]
+# Backward is called again with everything moved by an ulp, and by FAR ulps; large gradients, whose pooled spread is
+# known better, are asked less often.
+_TURNS, _FEW_TURNS, _LARGE, _FAR = (1, 1, 1, 1, 1, 1, 0, 0), (1, 1, 1, 0), 4096, 1024.0
+# Where moving an input crosses a kink the gradient jumps, and that is no rounding. A jump is as large for FAR ulps as
+# for one, a lost digit is FAR times as large; spreads below SMALL roundings of the largest number do no harm.
+_LIKE_A_JUMP, _SMALL = 32.0, 1024.0
+# The largest of six |N(0, s)| is near 1.4 s: six deviations, and four of the whole gradient's pooled spread, for
+# entries that a few draws leave small by accident.
+_OWN, _POOLED = 4.0, 4.0
+_LAST, _LARGEST = 8.0, 2.0  # roundings of the value itself and of the largest entry, at the very least
+# Multipliers of a multiplicative hash, one for each turn: odd, and with bits all over.
+_ODD = [(0x9E3779B97F4A7C15 * (2 * turn + 1)) % 2**64 for turn in range(len(_TURNS))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,49 +53,59 @@ def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     still has. `exact` holds the gradients as real arrays, by input position.
     """
     large = max((g.size for g in exact.values()), default=0) > _LARGE
-    moved = [_moved(case, turn) for turn in range(_FEW_TURNS if large else _TURNS)]
-    return {position: _floor(case, position, gradient, moved) for position, gradient in exact.items()}
+    turns = _FEW_TURNS if large else _TURNS
+    near = [_moved(case, turn, 1.0) for turn, is_near in enumerate(turns) if is_near]
+    far = [_moved(case, turn, _FAR) for turn, is_near in enumerate(turns) if not is_near]
+    return {position: _floor(case, position, gradient, near, far) for position, gradient in exact.items()}
 
 
-def _floor(case: Case, position: int, gradient: Array, moved: Sequence[Mapping[int, Array]]) -> Array:
+def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) -> Array:
     """The floor of one gradient, from what it became in each turn."""
-    turns = [m[position] for m in moved if position in m and m[position].shape == gradient.shape]
     epsilon = np.finfo(case.inputs[position].dtype).eps
     largest = max(float(np.max(np.abs(x), initial=0.0)) for x in (gradient, *case.cotangents))
     with np.errstate(all="ignore"):
-        spreads = np.nan_to_num(np.sort(np.abs(np.array(turns or [gradient]) - gradient), axis=0), posinf=np.inf)
-        quartile = np.nan_to_num(spreads[int(_QUARTILE * len(spreads))], posinf=0.0)
-        small = np.max(np.where(spreads <= _SMALL * epsilon * largest, spreads, 0.0), axis=0)
-        own = np.maximum(_OWN_QUARTILE * quartile, _OWN_LARGEST * small)
-        pooled = _POOLED * np.sqrt(np.mean(np.square(np.maximum(3 * quartile, small)))) if gradient.size else 0.0
-        floor: Array = own + pooled + _LAST * epsilon * np.abs(gradient)
+        spreads, distant = _spreads(position, gradient, near), np.max(_spreads(position, gradient, far), axis=0)
+        spread = np.max(spreads, axis=0)
+        harmless = np.max(np.where(spreads <= _SMALL * epsilon * largest, spreads, 0.0), axis=0)
+        jumps = ~np.isfinite(spread) | ((spread > harmless) & (distant < _LIKE_A_JUMP * spread))
+        spread = np.where(jumps, harmless, spread)
+        pooled = np.sqrt(np.mean(np.square(spread))) if gradient.size else 0.0
+        last = _LAST * np.abs(gradient) + _LARGEST * np.max(np.abs(gradient), initial=0.0)
+        floor: Array = _OWN * spread + _POOLED * pooled + epsilon * last
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
 
 
-def _moved(case: Case, turn: int) -> dict[int, Array]:
-    """The gradients, as real arrays, when inputs, outputs and cotangents move by an ulp, up or down at random."""
+def _spreads(position: int, gradient: Array, moved: Moved) -> Array:
+    """How far one gradient moved in each turn; nothing where backward failed."""
+    turns = [m[position] for m in moved if position in m and m[position].shape == gradient.shape]
+    spreads: Array = np.abs(np.array(turns or [gradient]) - gradient)
+    return np.nan_to_num(spreads, nan=np.inf, posinf=np.inf)
+
+
+def _moved(case: Case, turn: int, ulps: float) -> dict[int, Array]:
+    """The gradients, as real arrays, when inputs, outputs and cotangents move by so many ulps, up or down."""
     assert case.outputs is not None
-    outputs = Outputs(tuple(_nudge(y, turn) for y in case.outputs.arrays), case.outputs.several)
-    inputs = [lay_out(_nudge(x, turn), case.layout) for x in case.inputs]
-    cotangents = [_nudge(g, turn) for g in case.cotangents]
+    outputs = Outputs(tuple(_nudge(y, turn, ulps) for y in case.outputs.arrays), case.outputs.several)
+    inputs = [lay_out(_nudge(x, turn, ulps), case.layout) for x in case.inputs]
+    cotangents = [_nudge(g, turn, ulps) for g in case.cotangents]
     entries = _call(replace(case, outputs=outputs), inputs, cotangents).entries
     arrays = {p: np.asarray(e) for p, e in zip(case.op.differentiated, entries, strict=False) if e is not None}
     return {p: as_real(a).astype(np.float64) for p, a in arrays.items() if a.dtype.kind in "fc"}
 
 
-def _nudge(x: Array, turn: int) -> Array:
-    """The float next to every entry, up or down; zeros and integers stay.
+def _nudge(x: Array, turn: int, ulps: float) -> Array:
+    """Every entry moved by so many ulps, up or down; zeros and integers stay.
 
     The side is a hash of the value, so that equal values stay equal: a tie that broke would be no rounding.
     """
     if x.dtype.kind == "c":
-        return as_complex(_nudge(as_real(x), turn))
+        return as_complex(_nudge(as_real(x), turn, ulps))
     if x.dtype.kind != "f":
         return x
     bits = np.asarray(x, np.float64, order="C").reshape(-1).view(np.uint64)
-    up = (bits >> np.uint64(2)) * np.uint64(_ODD[turn // 2]) >> np.uint64(63) == turn % 2
-    side = np.where(up, np.inf, -np.inf).astype(x.dtype).reshape(x.shape)
-    return np.where(x == 0, x, np.nextafter(x, side)).astype(x.dtype)
+    up = (bits >> np.uint64(2)) * np.uint64(_ODD[turn]) >> np.uint64(63) == 1
+    side = np.where(up, ulps, -ulps).reshape(x.shape)
+    return np.asarray(np.where(x == 0, x, x + side * np.spacing(x)), x.dtype)
 
 
 def _call(case: Case, inputs: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:

@@ -170,10 +170,10 @@ def _blamed(where: str) -> Iterator[None]:
         place = f"{short_path(error.filename)}:{error.lineno}" if error.filename and error.lineno else where
         raise LoadError(f"{place}: syntax error: {error.msg}") from None
     except ModuleNotFoundError as error:
-        place, missing = raised_at(error), (error.name or "").partition(".")[0]
-        if place is None:  # The target itself.
+        missing = (error.name or "").partition(".")[0]
+        if raised_at(error) is None:  # The target itself.
             raise LoadError(f"{where}: cannot import {error.name}: there is no such module") from None
-        raise LoadError(f"{place}: cannot import {error.name}; install it (pip install {missing})") from None
+        raise LoadError(f"{raised_at(error)}: cannot import {error.name}; install it (pip install {missing})") from None
     except SystemExit as error:
         raise LoadError(
             f"{raised_at(error) or where}: called sys.exit({error.code!r}) while it was being loaded"

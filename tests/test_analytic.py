@@ -221,7 +221,7 @@ def test_the_floor_covers_the_rounding_of_float32(name: str) -> None:
         for position, (rounded, exact) in enumerate(
             zip(gradients(case).entries, in_float64(case).entries, strict=True)
         ):
-            floor = rounding(case, position, np.asarray(rounded, np.float64))
+            floor = floor_of(case, np.asarray(rounded, np.float64), position)
 
             assert np.all(np.abs(rounded - exact) <= floor), case.name
 

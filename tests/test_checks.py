@@ -118,13 +118,9 @@ def exists_nowhere_else(x: Array) -> Array:
     return np.where(x == 1 / 3, x, np.nan)
 
 
-def double(x: Array) -> Array:
-    return 2 * x
-
-
-def loses_all_digits(grad: Array, out: Array, x: Array) -> Array:
-    """The gradient of double times 1, but a last digit of x or out changes that 1."""
-    return grad * 2 * np.sin(1e13 * x) / np.sin(5e12 * out)
+def mumbles(x: Array) -> Array:
+    """The identity, with a noise of a thousandth."""
+    return x + 1e-3 * np.sin(1e12 * x)
 
 
 class Pair(NamedTuple):
@@ -168,7 +164,7 @@ PAIRS = {
         Op(exists_nowhere_else, copy_backward, "()->()", domain=one_of([1 / 3])),
         Op(copy, copy_backward, "()->()", domain=one_of([1 / 3])),
     ),
-    "GC502": Pair("inconclusive", Op(double, loses_all_digits, "()->()"), COPY),
+    "GC502": Pair("inconclusive", Op(mumbles, copy_backward, "()->()"), COPY),
 }
 
 

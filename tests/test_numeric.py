@@ -28,12 +28,14 @@ class Points:
     high: FloatArray = field(default_factory=lambda: np.array(np.inf))
     epsilon: float = 2.0**-52
     scale: FloatArray = field(init=False)
+    size: FloatArray = field(init=False)
     visited: list[FloatArray] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.low = np.broadcast_to(self.low, self.x.shape) - self.x
         self.high = np.broadcast_to(self.high, self.x.shape) - self.x
-        self.scale = 2.0 ** np.floor(np.log2(np.maximum(np.abs(self.x), 1)))
+        self.size = np.abs(self.x)
+        self.scale = 2.0 ** np.floor(np.log2(np.maximum(self.size, 1)))
 
     def __call__(self, rows: IntArray, t: FloatArray) -> Samples:
         here = self.x[rows]

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from gradcheck_cli.checks.oracle import Oracle
 from gradcheck_cli.numeric import classic
 from gradcheck_cli.numeric.classic import Classic
+from gradcheck_cli.numeric.complex_step import sharpen
 from gradcheck_cli.numeric.curves import Direction, ForwardCurves
-from gradcheck_cli.numeric.difference import differentiate
 from gradcheck_cli.numeric.estimate import Estimates, FloatArray, Outcome
+from gradcheck_cli.numeric.ladder import SECOND_LOOK, differentiate
 
 Array = NDArray[Any]
 
-_SECOND_LOOK = 91 / 128  # other steps for a gradient that looks wrong: no power of two relates them to the first
+_WIDE = 1e-9  # of the largest slope: a bar that the complex step should try to narrow
 _PER_OUTPUT = 2**20  # values per step up to which the second look is taken per output element
 
 
@@ -108,18 +109,26 @@ def judge(
     `gradients` and `floors` (backward's own rounding) are real arrays by input position.
     """
     claimed = np.array([d.dot(gradients) for d in directions])
-    floor = np.array([d.weigh(floors) for d in directions])
     curves = _curves(oracle, directions, projected=True)
+    # x + t v is rounded, and so is the dot product: by an ulp of every term.
+    floor = np.array([d.weigh(floors) + curves.epsilon * d.weigh(gradients) for d in directions])
     if tolerances:
         return Judgement(directions, claimed, _slopes(classic.differentiate(curves, tolerances), floor))
-    first = Judgement(directions, claimed, _slopes(differentiate(curves), floor))
+    first = Judgement(directions, claimed, _slopes(_differentiate(curves), floor))
     doubtful = np.flatnonzero(first.wrong | (first.measured.outcome != Outcome.SMOOTH))
     if not doubtful.size:
         return first
     again = [directions[i] for i in doubtful]
-    second = _slopes(differentiate(_curves(oracle, again, projected=True), stretch=_SECOND_LOOK), floor[doubtful])
+    second = _slopes(_differentiate(_curves(oracle, again, projected=True), SECOND_LOOK), floor[doubtful])
     kinks, slopes = _per_output(oracle, again, floor[doubtful])
     return Judgement(directions, claimed, first.measured.put(doubtful, second.put(kinks, slopes)))
+
+
+def _differentiate(curves: ForwardCurves, stretch: float = 1.0) -> Estimates:
+    """The ladder; where its bars are wide, the complex step may have a second opinion."""
+    found = differentiate(curves, stretch=stretch)
+    wide = found.bar > _WIDE * np.max(np.abs(found.value), initial=0.0, where=np.isfinite(found.value))
+    return sharpen(found, curves) if wide.any() else found
 
 
 def _curves(oracle: Oracle, directions: Sequence[Direction], projected: bool) -> ForwardCurves:
@@ -141,7 +150,7 @@ def _per_output(oracle: Oracle, directions: Sequence[Direction], floor: FloatArr
     weights = oracle.weights
     rows, columns = [], []
     for row in range(min(len(directions), _PER_OUTPUT // max(weights.size, 1))):
-        e = differentiate(_curves(oracle, [directions[row]], projected=False), stretch=_SECOND_LOOK)
+        e = differentiate(_curves(oracle, [directions[row]], projected=False), stretch=SECOND_LOOK)
         if np.max(e.outcome) != Outcome.KINK:  # All smooth, or something worse than a kink.
             continue
         ends = weights * e.low[0], weights * e.high[0]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.numeric.complex_step import ComplexArray
 from gradcheck_cli.numeric.estimate import FloatArray, IntArray, Samples
 
 Array = NDArray[Any]
@@ -37,9 +38,10 @@ class Direction:
             total += float(part)
         return total
 
-    def weigh(self, floors: Mapping[int, Array]) -> float:
-        """sum |v_i| floor_i: how far errors of that size may move <v, g>."""
-        return Direction(tuple((p, s if isinstance(s, int) else np.abs(s)) for p, s in self.moves)).dot(floors)
+    def weigh(self, sizes: Mapping[int, Array]) -> float:
+        """sum |v_i| |size_i|: how far errors of that size may move <v, g>."""
+        positive = Direction(tuple((p, s if isinstance(s, int) else np.abs(s)) for p, s in self.moves))
+        return positive.dot({position: np.abs(size) for position, size in sizes.items()})
 
 
 class ForwardCurves:
@@ -82,17 +84,14 @@ class ForwardCurves:
         value, level = np.full((len(rows), width), np.nan), np.full((len(rows), width), np.nan)
         for r, (row, step) in enumerate(zip(rows, t, strict=True)):
             change, size, moved_by[r] = self._change(int(row), float(step))
-            if self._weights is None:
-                value[r], level[r] = change, size
-            else:
-                value[r, 0], level[r, 0] = np.dot(self._weights, change), np.dot(np.abs(self._weights), size)
+            value[r], level[r] = self._project(change, size)
         return Samples(moved_by, value, level)
 
-    def along_imaginary(self, rows: IntArray, t: FloatArray) -> NDArray[np.complexfloating[Any, Any]] | None:
-        """f(x + i t v) - f(x), (R, E), projected as usual; None where forward is not made for complex numbers."""
+    def along_imaginary(self, rows: IntArray, t: FloatArray) -> tuple[ComplexArray, FloatArray] | None:
+        """f(x + i t v) - f(x) and its level, projected as usual; None where forward is not made for complex numbers."""
         if self._analytic is None:
             return None
-        changes = []
+        changes, levels = [], []
         for row, step in zip(rows, t, strict=True):
             inputs: list[Array] = list(self._inputs)
             for position, move in self._directions[row].moves:
@@ -109,9 +108,10 @@ class ForwardCurves:
             flat = np.concatenate([y.reshape(-1) for y in outputs])
             if flat.dtype.kind != "c" or flat.shape != self._base.shape:
                 return None
-            change = flat - self._base
-            changes.append(change if self._weights is None else np.array([np.dot(self._weights, change)]))
-        return np.array(changes)
+            value, level = self._project(flat - self._base, np.abs(self._base))
+            changes.append(value)
+            levels.append(level)
+        return np.array(changes), np.array(levels)
 
     def _move(self, direction: Direction, t: float) -> tuple[list[Array], float]:
         """x + t v, and the displacement that remains of t after rounding (known exactly for one coordinate)."""
@@ -137,6 +137,12 @@ class ForwardCurves:
         share = np.where(change != 0, 1.0, self._touched_by(row))
         return change, share * np.maximum(np.abs(outputs), np.abs(self._base)), moved_by
 
+    def _project(self, change: Array, size: FloatArray) -> tuple[Array, FloatArray]:
+        """<w, change> and the norm of w * size (roundings are independent), or both as they are."""
+        if self._weights is None:
+            return change, size
+        return np.array([np.dot(self._weights, change)]), np.array([np.linalg.norm(self._weights * size)])
+
     def _touched_by(self, row: int) -> FloatArray:
         """1 for outputs that a direction touches, felt with a step that is large; 0 for the others.
 
@@ -144,7 +150,7 @@ class ForwardCurves:
         """
         if row not in self._touched:
             reach = self.scale[row]
-            steps = (max(-reach, self.low[row]), min(reach, self.high[row]))
+            steps = (max(-reach, 0.75 * self.low[row]), min(reach, 0.75 * self.high[row]))
             far = np.array([self._evaluate(row, float(step))[0] for step in steps])
             touched = np.any(far != self._base, axis=0)  # NaN, from outside the domain, counts as touched
             # Flat as far as one can see, an output may still have a slope of the square of its rounding.

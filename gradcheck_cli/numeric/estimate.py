@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
 IntArray = NDArray[np.integer]
+BoolArray = NDArray[np.bool_]
 
 
 class Outcome(IntEnum):
@@ -35,17 +36,31 @@ class Samples(NamedTuple):
 
     t: FloatArray  # (R,) the displacement that the input really moved by, after rounding
     value: FloatArray  # (R, E) float64; not finite where the forward raised or left its domain
-    level: FloatArray  # (R, E) magnitude whose rounding limits `value`: |f|, or sum |w_i f_i| when projected
+    level: FloatArray  # (R, E) what rounding is relative to: |f|, or the norm of w_i f_i over the i that moved
 
 
 class Curves(Protocol):
     """K curves t -> f(x + t v_k) in R^E, evaluated on demand, each at its own t."""
 
-    size: FloatArray  # (K,) the largest |x| over the entries that move (0 where all are 0)
-    scale: FloatArray  # (K,) unit of a step: 2^floor(log2 max(|x|, 1)) over the entries that move
-    epsilon: float  # spacing of 1.0 in the dtype that the forward computes in
-    low: FloatArray  # (K,) the smallest t inside the domain (-inf where it has no border)
-    high: FloatArray  # (K,) the largest
+    @property
+    def scale(self) -> FloatArray:
+        """(K,) unit of a step: 2^floor(log2 max(|x|, 1)) over the entries that move."""
+
+    @property
+    def size(self) -> FloatArray:
+        """(K,) the largest |x| over the entries that move; 0 where all are 0."""
+
+    @property
+    def epsilon(self) -> float:
+        """Spacing of 1.0 in the dtype that the forward computes in."""
+
+    @property
+    def low(self) -> FloatArray:
+        """(K,) the smallest t inside the domain (-inf where it has no border)."""
+
+    @property
+    def high(self) -> FloatArray:
+        """(K,) the largest."""
 
     def __call__(self, rows: IntArray, t: FloatArray) -> Samples:
         """Evaluate curve rows[r] at t[r], for each r."""
