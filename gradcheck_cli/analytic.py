@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.case import Case, lay_out, same
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Outputs
 from gradcheck_cli.pairs import as_complex, as_real
-from gradcheck_cli.sample import Case, lay_out, same
 
 Array = NDArray[Any]
 Moved = Sequence[Mapping[int, NDArray[Any]]]

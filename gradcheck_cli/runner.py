@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from gradcheck_cli.case import Case
 from gradcheck_cli.checks import CaseResult, examine
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.value import Judging
 from gradcheck_cli.errors import UsageError, describe
 from gradcheck_cli.op import Op
-from gradcheck_cli.sample import Case, Sampler, Sampling
+from gradcheck_cli.sample import Sampler, Sampling
 
 REDRAWS = 3  # an inconclusive case is drawn again with other values this often
 

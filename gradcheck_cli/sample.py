@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.case import LAYOUTS, REFUSALS, Case, lay_out, make_case, text_of
 from gradcheck_cli.errors import DeclarationError, ShapeError, UsageError
-from gradcheck_cli.foreign import quiet
-from gradcheck_cli.op import Op, Outputs
+from gradcheck_cli.op import Op
 from gradcheck_cli.shapes import RANKS, Shapes, bound, check_size, family, random_shapes
 from gradcheck_cli.signature import Shape, show
 from gradcheck_cli.stream import Stream
@@ -24,9 +24,6 @@ Array = NDArray[Any]
 
 MAX_ELEMENTS = 10_000_000
 CASES, MOST_CASES = 20, 200
-# A forward that raises one of these does not support the combination; anything else is a crash.
-REFUSALS = (ValueError, TypeError, IndexError)
-LAYOUTS = ("C", "F", "strided", "reversed")
 _TRIES_FOR_A_CHOICE = 16
 _LOOP_EVERY = 3  # of an op that never mentioned loop dimensions, every third case tries them
 
@@ -50,51 +47,6 @@ class Sampling:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise UsageError(f"{name} is {value!r}; it must be an integer of {least} or more")
-
-
-@dataclass(frozen=True, repr=False)
-class Case:
-    """One op with concrete inputs and params; `outputs` is what forward answered, or `error` what it raised."""
-
-    op: Op
-    index: int
-    seed: int
-    inputs: tuple[Array, ...]
-    params: Mapping[str, Any]
-    outputs: Outputs | None
-    cotangents: tuple[Array, ...]
-    layout: str = "C"
-    loops: bool = False  # some operand has loop dimensions that the author may never have meant
-    attempt: int = 0
-    error: Exception | None = None
-    mutated: tuple[str, ...] = ()  # inputs that forward changed; they were put back
-
-    def __repr__(self) -> str:
-        return f"<case {self.index} of {self.op.name}: {self.name}>"
-
-    @property
-    def shapes(self) -> tuple[Shape, ...]:
-        """Shapes of the inputs."""
-        return tuple(x.shape for x in self.inputs)
-
-    @property
-    def name(self) -> str:
-        """What a reader tells cases apart by: `(2,3,4,5) @ (3,5,6)`, `(4,3) axis=1`."""
-        sign = _INFIX.get(self.op.name) if len(self.inputs) == 2 else None
-        operands = (f" {sign} " if sign else " ").join(map(show, self.shapes))
-        params = "".join(f" {name}={_brief(value)}" for name, value in self.params.items())
-        return operands + params
-
-
-_INFIX = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
-
-
-def _brief(value: Any) -> str:
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # It is somebody's __repr__.
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 class Sampler:
@@ -141,9 +93,9 @@ class Sampler:
             if callable(choices) or name in self.sampling.params:
                 continue
             found += [
-                (name, _brief(choice), error)
+                (name, text_of(choice), error)
                 for choice in choices
-                if (name, _brief(choice)) not in self._accepted and (error := self._refusal_of(name, choice))
+                if (name, text_of(choice)) not in self._accepted and (error := self._refusal_of(name, choice))
             ]
         return found
 
@@ -210,13 +162,15 @@ class Sampler:
             )
             shapes = bound(self.op, [x.shape for x in inputs])
             check_size(self.op, shapes, self.sampling.max_elements)
+            case = None
             for params in self._combinations(shapes, dict(sample.params)):
-                case = self._run(inputs, params, -1 - position, "C", shapes, attempt=0)
-                case = replace(case, loops=False)  # The author gave these shapes: they are meant.
+                # The author gave these shapes: loop dimensions are meant.
+                case = make_case(self.op, inputs, params, seed=self.sampling.seed, index=-1 - position)
                 self._note(case)
                 if not isinstance(case.error, REFUSALS):
                     break
-            yield case  # Also where forward refuses all params: the author said that it matters.
+            if case is not None:  # Also where forward refuses all params: the author said that it matters.
+                yield case
 
     def _random_case(self, index: int) -> Iterator[Case]:
         """Case `index`: the first params that forward accepts, starting at another choice for every index."""
@@ -294,7 +248,17 @@ class Sampler:
             lay_out(self._draw(position, shape, shapes.sizes, index, attempt), layout)
             for position, shape in enumerate(shapes.operands)
         )
-        return self._run(inputs, params, index, layout, shapes, attempt)
+        undeclared = shapes.loops and self.op.loops is None
+        return make_case(
+            self.op,
+            inputs,
+            params,
+            seed=self.sampling.seed,
+            index=index,
+            attempt=attempt,
+            layout=layout,
+            loops=undeclared,
+        )
 
     def _draw(self, position: int, shape: Shape, sizes: Mapping[str, int], index: int, attempt: int) -> Array:
         stream = Stream(self.op.name, self.sampling.seed, index, attempt, "input", position)
@@ -310,80 +274,10 @@ class Sampler:
                 raise ShapeError(problem) from None
             raise DeclarationError(f"{self.op.declared}: {problem}") from None
 
-    def _run(
-        self,
-        inputs: tuple[Array, ...],
-        params: Mapping[str, Any],
-        index: int,
-        layout: str,
-        shapes: Shapes,
-        attempt: int,
-    ) -> Case:
-        """Run forward once and draw a cotangent for every output."""
-        before = [np.copy(x) for x in inputs]
-        outputs, error = None, None
-        try:
-            with quiet():
-                outputs = self.op.run(inputs, params)
-        except Exception as raised:  # Whatever a forward raises is a finding, not our crash.
-            error = raised
-        changed = [i for i, (x, b) in enumerate(zip(inputs, before, strict=True)) if not same(x, b)]
-        if outputs is not None:  # They may be views of what is about to be restored, or of a buffer used again.
-            outputs = Outputs(tuple(np.copy(y) for y in outputs.arrays), outputs.several)
-        for i in changed:
-            inputs[i][...] = before[i]
-        stream = Stream(self.op.name, self.sampling.seed, index, attempt, "cotangents")
-        return Case(
-            op=self.op,
-            index=index,
-            seed=self.sampling.seed,
-            inputs=inputs,
-            params=params,
-            outputs=outputs,
-            cotangents=tuple(self._cotangent(stream, y) for y in (outputs.arrays if outputs else ())),
-            layout=layout,
-            loops=shapes.loops and self.op.loops is None,
-            attempt=attempt,
-            error=error,
-            mutated=tuple(self.op.names[i] for i in changed),
-        )
-
-    def _cotangent(self, stream: Stream, output: Array) -> Array:
-        """Random, signed, of the output's dtype."""
-        if output.dtype.kind not in "fc":  # Such as the indices beside a maximum: they have no slope.
-            return np.zeros(output.shape, self.dtype)
-        if output.dtype.kind == "c":
-            return np.asarray(stream.dyadic(output.shape) + 1j * stream.dyadic(output.shape), output.dtype)
-        return np.asarray(stream.dyadic(output.shape), output.dtype)
-
     def _note(self, case: Case) -> None:
         """Remember which choices were accepted and which refused."""
         if isinstance(case.error, REFUSALS):
             self.dropped += bool(self.op.params)
             self._first_refusal = self._first_refusal or case
         else:
-            self._accepted.update((name, _brief(value)) for name, value in case.params.items())
-
-
-def lay_out(values: Array, layout: str) -> Array:
-    """The same values in another memory layout."""
-    if layout == "F":
-        return np.asfortranarray(values) if values.ndim else values
-    if layout == "strided" and values.ndim:
-        return _every_second(values)
-    if layout == "reversed" and values.ndim:
-        turned = (slice(None, None, -1),) * values.ndim
-        return np.ascontiguousarray(values[turned])[turned]
-    return values
-
-
-def same(a: Array, b: Array) -> bool:
-    """Whether two arrays hold the same values, NaN equal to NaN."""
-    return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
-
-
-def _every_second(values: Array) -> Array:
-    room = np.zeros((*values.shape[:-1], 2 * values.shape[-1]), values.dtype)
-    view: Array = room[..., ::2]
-    view[...] = values
-    return view
+            self._accepted.update((name, text_of(value)) for name, value in case.params.items())

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from gradcheck_cli import NONNEGATIVE, REAL, Op, integers
 from gradcheck_cli.analytic import Gradients, gradients, rounding
+from gradcheck_cli.case import Case
 from gradcheck_cli.registry import installed_ops
-from gradcheck_cli.sample import Case, Sampler, Sampling
+from gradcheck_cli.sample import Sampler, Sampling
 
 Array = NDArray[Any]
 Function = Callable[..., Any]
@@ -66,7 +67,7 @@ def test_a_bare_array_is_one_entry() -> None:
 )
 def test_entries_are_counted_as_they_come(returned: Any, entries: tuple[Any, ...], count: int) -> None:
     """Whether that is right is asked elsewhere."""
-    found = gradients(multiply_case(lambda grad, out, _a, _b: returned))  # noqa: ARG005 (they give the names)
+    found = gradients(multiply_case(lambda grad, out, _a, _b: returned))
 
     assert (found.entries, found.count) == (entries, count)
 

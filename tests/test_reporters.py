@@ -341,7 +341,7 @@ def hostile(grad: Array, out: Array, x: Array, word: str = "") -> Any:
     raise RuntimeError(HOSTILE)
 
 
-HOSTILE_OP = Op(lambda x, word: x * 1, hostile, "()->()", name="hostile", params={"word": [HOSTILE]})  # noqa: ARG005
+HOSTILE_OP = Op(lambda x, word: x * 1, hostile, "()->()", name="hostile", params={"word": [HOSTILE]})
 
 
 @pytest.fixture(scope="module")

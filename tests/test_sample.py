@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from gradcheck_cli import REAL, SPD, Op, UsageError, check, index
+from gradcheck_cli.case import Case, lay_out, same
 from gradcheck_cli.registry import installed_ops
-from gradcheck_cli.sample import Case, Sampler, Sampling, lay_out, same
+from gradcheck_cli.sample import Sampler, Sampling
 
 Array = NDArray[Any]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradcheck_cli.analytic import gradients
+from gradcheck_cli.case import Case
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.forward import check_forward
 from gradcheck_cli.checks.structure import check_structure, usable
 from gradcheck_cli.checks.value import InputResult, Judging, check_values
 from gradcheck_cli.foreign import quiet
-from gradcheck_cli.sample import Case
 
 
 @dataclass(frozen=True)

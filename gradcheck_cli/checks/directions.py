@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gradcheck_cli.case import Case
 from gradcheck_cli.domain import Domain
 from gradcheck_cli.numeric.curves import Direction
 from gradcheck_cli.pairs import as_real
-from gradcheck_cli.sample import Case
 from gradcheck_cli.stream import Stream
 
 FULL = 256  # entries up to which `auto` asks along every coordinate
@@ -54,4 +54,4 @@ def _probes(case: Case, position: int) -> Iterator[Direction]:
     stream = Stream(case.op.name, case.seed, case.index, "direction", position)
     for _ in range(PROBES):
         step = stream.dyadic(as_real(case.inputs[position]).shape)
-        yield Direction(((position, case.op.domains[position].project(step)),))
+        yield Direction(((position, case.op.domains[position].project(step)),), random=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from gradcheck_cli.sample import Case
+from gradcheck_cli.case import Case
 
 
 class Severity(IntEnum):

@@ -5,7 +5,7 @@ For a cotangent w and a direction v, the slope of t -> <w, f(x + t v)> must be <
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from gradcheck_cli.numeric.ladder import SECOND_LOOK, differentiate
 Array = NDArray[Any]
 
 _WIDE = 1e-9  # of the largest slope: a bar that the complex step should try to narrow
-_PER_OUTPUT = 2**20  # values per step up to which the second look is taken per output element
+_PER_OUTPUT, _ROWS = 2**20, 16  # values per step, and directions, that a second look takes per output element at once
 
 
 @dataclass(frozen=True)
@@ -115,13 +115,27 @@ def judge(
     if tolerances:
         return Judgement(directions, claimed, _slopes(classic.differentiate(curves, tolerances), floor))
     first = Judgement(directions, claimed, _slopes(_differentiate(curves), floor))
+    # Kinks and worse come first, then what looks most wrong.
     doubtful = np.flatnonzero(first.wrong | (first.measured.outcome != Outcome.SMOOTH))
+    doubtful = doubtful[np.lexsort((-first.deviation[doubtful], first.wrong[doubtful]))]
     if not doubtful.size:
         return first
     again = [directions[i] for i in doubtful]
     second = _slopes(_differentiate(_curves(oracle, again, projected=True), SECOND_LOOK), floor[doubtful])
-    kinks, slopes = _per_output(oracle, again, floor[doubtful])
-    return Judgement(directions, claimed, first.measured.put(doubtful, second.put(kinks, slopes)))
+    judgement = Judgement(directions, claimed, first.measured.put(doubtful, second))
+    for rows in _batches(doubtful, oracle.weights.size):
+        kinks, slopes = _per_output(oracle, [directions[i] for i in rows], floor[rows])
+        judgement = Judgement(directions, claimed, judgement.measured.put(rows[kinks], slopes))
+        if judgement.take(rows.tolist()).wrong.any():
+            break  # One confirmed error is enough: the rest is counted by the projected slopes.
+    return judgement
+
+
+def _batches(rows: NDArray[np.intp], width: int) -> Iterator[NDArray[np.intp]]:
+    """Rows whose outputs, `width` each, are looked at together; none where even one is too wide."""
+    size = min(_PER_OUTPUT // max(width, 1), _ROWS)
+    for start in range(0, len(rows) if size else 0, max(size, 1)):
+        yield rows[start : start + size]
 
 
 def _differentiate(curves: ForwardCurves, stretch: float = 1.0) -> Estimates:
@@ -148,16 +162,15 @@ def _per_output(oracle: Oracle, directions: Sequence[Direction], floor: FloatArr
     Projecting on the cotangent first would hide kinks of opposite sign: relu(t) - relu(-t) = t looks smooth.
     """
     weights = oracle.weights
-    rows, columns = [], []
-    for row in range(min(len(directions), _PER_OUTPUT // max(weights.size, 1))):
-        e = differentiate(_curves(oracle, [directions[row]], projected=False), stretch=SECOND_LOOK)
-        if np.max(e.outcome) != Outcome.KINK:  # All smooth, or something worse than a kink.
-            continue
-        ends = weights * e.low[0], weights * e.high[0]
-        bar = np.sum(np.abs(weights) * e.bar[0]) + floor[row]
-        low, high = np.sum(np.minimum(*ends)), np.sum(np.maximum(*ends))
-        rows.append(row)
-        columns.append((np.sum(weights * e.value[0]), bar, low, high))
-    value, bar, low, high = np.array(columns).reshape(-1, 4).T
-    outcome = np.full(len(rows), int(Outcome.KINK))
-    return np.array(rows, dtype=np.intp), Slopes(value, bar, low, high, outcome)
+    e = differentiate(_curves(oracle, directions, projected=False), stretch=SECOND_LOOK)
+    # All smooth is no news, and something worse than a kink no help.
+    rows = np.flatnonzero(np.max(e.outcome, axis=1) == Outcome.KINK)
+    ends = weights * e.low[rows], weights * e.high[rows]
+    slopes = Slopes(
+        value=e.value[rows] @ weights,
+        bar=e.bar[rows] @ np.abs(weights) + floor[rows],
+        low=np.sum(np.minimum(*ends), axis=1),
+        high=np.sum(np.maximum(*ends), axis=1),
+        outcome=np.full(len(rows), int(Outcome.KINK)),
+    )
+    return rows, slopes

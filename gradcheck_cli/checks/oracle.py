@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.case import Case
 from gradcheck_cli.numeric.curves import Function
 from gradcheck_cli.pairs import as_complex, as_real
-from gradcheck_cli.sample import Case
 
 Array = NDArray[Any]
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import Gradients
+from gradcheck_cli.case import Case
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.errors import describe
-from gradcheck_cli.sample import Case
 from gradcheck_cli.signature import Shape, show
 from gradcheck_cli.source import name_of, raised_at
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import rounding
+from gradcheck_cli.case import Case
 from gradcheck_cli.checks.directions import coordinates, directions_of, joint
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.judgement import Judgement, judge
@@ -18,7 +19,6 @@ from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.numeric.curves import Direction
 from gradcheck_cli.numeric.estimate import Outcome
 from gradcheck_cli.pairs import as_real
-from gradcheck_cli.sample import Case
 
 Array = NDArray[Any]
 
@@ -168,7 +168,7 @@ class _ValueCheck:
             for half in halves:
                 part = np.zeros(np.shape(step))
                 part.reshape(-1)[half] = np.reshape(step, -1)[half]
-                masked.append(Direction(((position, part),)))
+                masked.append(Direction(((position, part),), random=True))
             judgement = self._judge(masked)
             if not judgement.wrong.any():
                 return []

@@ -22,6 +22,7 @@ class Direction:
     """A direction in input space: for each input that moves, a flat coordinate or an array of the input's shape."""
 
     moves: tuple[tuple[int, int | Array], ...]
+    random: bool = False  # signs drawn at random: independent of whatever they are multiplied with
 
     @property
     def is_unit(self) -> bool:
@@ -39,9 +40,14 @@ class Direction:
         return total
 
     def weigh(self, sizes: Mapping[int, Array]) -> float:
-        """sum |v_i| |size_i|: how far errors of that size may move <v, g>."""
-        positive = Direction(tuple((p, s if isinstance(s, int) else np.abs(s)) for p, s in self.moves))
-        return positive.dot({position: np.abs(size) for position, size in sizes.items()})
+        """How far errors of that size may move <v, g>: sum |v_i| |size_i|, or their norm where v is random.
+
+        Whatever errors have in common, random signs add them up like a walk.
+        """
+        power = 2 if self.random else 1
+        weighed = Direction(tuple((p, s if isinstance(s, int) else np.abs(s) ** power) for p, s in self.moves))
+        total = weighed.dot({position: np.abs(size) ** power for position, size in sizes.items()})
+        return float(total ** (1 / power))
 
 
 class ForwardCurves:

@@ -1,0 +1,147 @@
+"""A case: one op with concrete inputs, what forward made of them, and a cotangent for every output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.foreign import quiet
+from gradcheck_cli.op import Op, Outputs
+from gradcheck_cli.signature import Shape, show
+from gradcheck_cli.stream import Stream
+
+Array = NDArray[Any]
+
+LAYOUTS = ("C", "F", "strided", "reversed")
+# A forward that raises one of these does not support the combination; anything else is a crash.
+REFUSALS = (ValueError, TypeError, IndexError)
+_INFIX = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
+
+
+@dataclass(frozen=True, repr=False)
+class Case:
+    """One op with concrete inputs and params; `outputs` is what forward answered, or `error` what it raised."""
+
+    op: Op
+    index: int
+    seed: int
+    inputs: tuple[Array, ...]
+    params: Mapping[str, Any]
+    outputs: Outputs | None
+    cotangents: tuple[Array, ...]
+    layout: str = "C"
+    loops: bool = False  # some operand has loop dimensions that the author may never have meant
+    attempt: int = 0
+    error: Exception | None = None
+    mutated: tuple[str, ...] = ()  # inputs that forward changed; they were put back
+
+    def __repr__(self) -> str:
+        return f"<case {self.index} of {self.op.name}: {self.name}>"
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the inputs."""
+        return tuple(x.shape for x in self.inputs)
+
+    @property
+    def name(self) -> str:
+        """What a reader tells cases apart by: `(2,3,4,5) @ (3,5,6)`, `(4,3) axis=1`."""
+        sign = _INFIX.get(self.op.name) if len(self.inputs) == 2 else None
+        operands = (f" {sign} " if sign else " ").join(map(show, self.shapes))
+        params = "".join(f" {name}={_brief(value)}" for name, value in self.params.items())
+        return operands + params
+
+
+def text_of(value: Any) -> str:
+    """The repr of a param's value on one line, also where it cannot be had."""
+    try:
+        return " ".join(repr(value).split())
+    except Exception:  # It is somebody's __repr__.
+        return f"<{type(value).__name__}>"
+
+
+def _brief(value: Any) -> str:
+    text = text_of(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def make_case(
+    op: Op,
+    inputs: tuple[Array, ...],
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    index: int,
+    attempt: int = 0,
+    layout: str = "C",
+    loops: bool = False,
+) -> Case:
+    """Run forward once and draw a cotangent for every output."""
+    before = [np.copy(x) for x in inputs]
+    outputs, error = None, None
+    try:
+        with quiet():
+            answer = op.run(inputs, params)
+            # Outputs may be views of what is about to be restored, or of a buffer that forward uses again.
+            outputs = Outputs(tuple(np.copy(y) for y in answer.arrays), answer.several)
+    except Exception as raised:  # Whatever a forward raises is a finding, not our crash.
+        error = raised
+    changed = [i for i, (x, b) in enumerate(zip(inputs, before, strict=True)) if not same(x, b)]
+    for i in changed:
+        inputs[i][...] = before[i]
+    stream = Stream(op.name, seed, index, attempt, "cotangents")
+    return Case(
+        op=op,
+        index=index,
+        seed=seed,
+        inputs=inputs,
+        params=params,
+        outputs=outputs,
+        cotangents=_cotangents(stream, outputs.arrays, inputs) if outputs else (),
+        layout=layout,
+        loops=loops,
+        attempt=attempt,
+        error=error,
+        mutated=tuple(op.names[i] for i in changed),
+    )
+
+
+def _cotangents(stream: Stream, outputs: Sequence[Array], inputs: Sequence[Array]) -> tuple[Array, ...]:
+    """Random and signed, of each output's dtype; zeros beside an output of integers, which has no slope."""
+    drawn = []
+    for y in outputs:
+        if y.dtype.kind == "c":
+            drawn.append(np.asarray(stream.dyadic(y.shape) + 1j * stream.dyadic(y.shape), y.dtype))
+        elif y.dtype.kind == "f":
+            drawn.append(np.asarray(stream.dyadic(y.shape), y.dtype))
+        else:
+            drawn.append(np.zeros(y.shape, next((x.dtype for x in inputs if x.dtype.kind in "fc"), np.float64)))
+    return tuple(drawn)
+
+
+def lay_out(values: Array, layout: str) -> Array:
+    """The same values in another memory layout."""
+    if layout == "F":
+        return np.asfortranarray(values) if values.ndim else values
+    if layout == "strided" and values.ndim:
+        return _every_second(values)
+    if layout == "reversed" and values.ndim:
+        turned = (slice(None, None, -1),) * values.ndim
+        return np.ascontiguousarray(values[turned])[turned]
+    return values
+
+
+def same(a: Array, b: Array) -> bool:
+    """Whether two arrays hold the same values, NaN equal to NaN."""
+    return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
+
+
+def _every_second(values: Array) -> Array:
+    room = np.zeros((*values.shape[:-1], 2 * values.shape[-1]), values.dtype)
+    view: Array = room[..., ::2]
+    view[...] = values
+    return view

@@ -1,0 +1,275 @@
+"""What the whole check sees and what it does not object to: planted errors, kinks, float32, complex numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gradcheck_cli import Op, Report, check, unbroadcast
+from gradcheck_cli.registry import installed_ops
+
+Array = NDArray[Any]
+Function = Callable[..., Any]
+
+MATMUL = next(op for op in installed_ops() if op.name == "matmul")
+SQUARE_64 = [(64, 64), (64, 64)]
+
+
+def tanh_backward(grad: Array, out: Array, x: Array) -> Any:
+    return grad * (1 - out * out)
+
+
+def spoiled(backward: Function, spoil: Callable[[Array], Any]) -> Function:
+    """A backward whose first gradient is changed in place."""
+
+    def wrong(grad: Array, out: Array, *inputs: Array) -> Any:
+        returned = backward(grad, out, *inputs)
+        several = isinstance(returned, tuple)
+        first = np.array(returned[0] if several else returned)
+        spoil(first)
+        return (first, *returned[1:]) if several else first
+
+    return wrong
+
+
+def codes(report: Report) -> set[str]:
+    return {finding.code for finding in report.findings}
+
+
+# One direction through all entries.
+
+
+def test_directions_through_a_64x64_matmul_resolve_single_entries() -> None:
+    """1e-11 of the largest entry, in each of 4,096, for some hundred forward calls."""
+    report = check(MATMUL, shapes=SQUARE_64, mode="probe")
+
+    assert report.passed
+    assert report.resolution is not None
+    assert report.resolution <= 1e-11
+    assert {entry.method for entry in report.result.cases[0].inputs} == {"probe"}
+
+
+def zero_one(gradient: Array) -> None:
+    gradient[17, 40] = 0
+
+
+def double_one(gradient: Array) -> None:
+    gradient[17, 40] *= 2
+
+
+def nudge_one(gradient: Array) -> None:
+    gradient[17, 40] += 1e-8 * np.max(np.abs(gradient))
+
+
+def nudge_all(gradient: Array) -> None:
+    gradient *= 1.00095
+
+
+@pytest.mark.parametrize("spoil", [zero_one, double_one, nudge_one, nudge_all])
+def test_a_wrong_entry_of_a_matmul_is_caught(spoil: Callable[[Array], None]) -> None:
+    """Along random directions alone; torch's fast mode needs 5 % in one entry."""
+    wrong = spoiled(MATMUL.backward, spoil)
+    report = check(np.matmul, wrong, signature="(n,k),(k,m)->(n,m)", shapes=SQUARE_64, mode="probe")
+
+    assert codes(report) == {"GC201"}
+    assert {finding.input for finding in report.findings} == {"x1"}
+
+
+def alternate(gradient: Array) -> None:
+    gradient[::2] *= 1.5
+    gradient[1::2] *= 0.5
+
+
+def turn_round(gradient: Array) -> None:
+    gradient[:] = gradient[::-1].copy()
+
+
+@pytest.mark.parametrize(("size", "spoil"), [(1000, alternate), (10_000, turn_round)])
+def test_errors_that_average_out_are_caught(size: int, spoil: Callable[[Array], None]) -> None:
+    """Both pass torch's fast mode, whose directions are positive."""
+    report = check(np.tanh, spoiled(tanh_backward, spoil), signature="()->()", shapes=[(size,)])
+
+    assert codes(report) == {"GC201"}
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-8, 1 - 1e-10])
+def test_a_tiny_scale_error_is_caught_along_coordinates(factor: float) -> None:
+    """And the same without it passes."""
+    assert codes(check(np.tanh, lambda g, o, x: factor * tanh_backward(g, o, x), shapes=[(5,)])) == {"GC201"}
+    assert check(np.tanh, tanh_backward, shapes=[(5,)]).findings == ()
+
+
+# float32: judged by the forward in float64 where there is one.
+
+
+def test_float32_gradients_are_not_rejected() -> None:
+    """torch and autograd reject practically all of them at their defaults."""
+    report = check(MATMUL, dtype="float32", seed=3)
+
+    assert report.passed
+    assert report.findings == ()
+
+
+def test_a_float32_gradient_that_is_off_by_a_ten_thousandth_is_caught() -> None:
+    wrong = spoiled(tanh_backward, lambda gradient: np.multiply(gradient, np.float32(1.0001), out=gradient))
+
+    assert "GC201" in codes(check(np.tanh, wrong, signature="()->()", dtype="float32"))
+
+
+def test_a_forward_for_float32_alone_is_judged_by_itself() -> None:
+    """Its bars are wider, and it still passes, and a wrong gradient still does not."""
+
+    def single(x: Array) -> Array:
+        return np.sin(x.astype(np.float32))
+
+    def backward(factor: float) -> Function:
+        return lambda grad, _out, x: (grad * np.float32(factor) * np.cos(x)).astype(x.dtype)
+
+    right = check(single, backward(1), signature="()->()", dtype="float32")
+    wrong = check(single, backward(1.1), signature="()->()", dtype="float32")
+
+    assert right.passed
+    assert "GC201" in codes(wrong)
+
+
+def test_float16_inside_float64_is_never_called_wrong() -> None:
+    """A forward that moves in steps of a thousandth has a slope in the large and none in the small."""
+
+    def coarse(x: Array) -> Array:
+        return np.sin(x).astype(np.float16).astype(np.float64)
+
+    report = check(coarse, lambda grad, _out, x: grad * np.cos(x), signature="()->()")
+
+    assert "GC201" not in codes(report)
+    assert report.verdict == "inconclusive"
+
+
+# Ties: felt only where all inputs move together.
+
+
+def to_both(grad: Array, _out: Array, a: Array, b: Array) -> Any:
+    return unbroadcast(np.where(a >= b, grad, 0), a), unbroadcast(np.where(b >= a, grad, 0), b)
+
+
+def to_one(grad: Array, _out: Array, a: Array, b: Array) -> Any:
+    return unbroadcast(np.where(a >= b, grad, 0), a), unbroadcast(np.where(b > a, grad, 0), b)
+
+
+@pytest.mark.parametrize("ties", [(np.ones(3), np.ones(3)), (np.array([1.0, 2.0]), np.array(1.0)), (2.0, 2.0)])
+def test_a_maximum_that_gives_both_sides_everything_fails(ties: Any) -> None:
+    """Each side by itself is a subgradient; together they are twice the slope."""
+    wrong = Op(np.maximum, to_both, "(),()->()", samples=[ties])
+    right = Op(np.maximum, to_one, "(),()->()", samples=[ties])
+
+    assert codes(check(wrong)) == {"GC201"}
+    assert "moving every entry" in check(wrong).findings[0].message
+    assert check(right).findings == ()
+
+
+def test_a_maximum_over_an_axis_with_ties_must_share_its_cotangent() -> None:
+    """Any share is right; one for each is not."""
+
+    def is_largest(out: Array, x: Array) -> Any:
+        return x == np.expand_dims(out, -1)
+
+    def all_of_them(grad: Array, out: Array, x: Array) -> Any:
+        return is_largest(out, x) * np.expand_dims(grad, -1)
+
+    def evenly(grad: Array, out: Array, x: Array) -> Any:
+        return all_of_them(grad, out, x) / np.sum(is_largest(out, x), axis=-1, keepdims=True)
+
+    def largest(x: Array) -> Any:
+        return np.max(x, axis=-1)
+
+    ties = [np.array([3.0, 1.0, 3.0])]
+    assert codes(check(Op(largest, all_of_them, "(n)->()", samples=ties, loops=True))) == {"GC201"}
+    assert check(Op(largest, evenly, "(n)->()", samples=ties, loops=True)).findings == ()
+
+
+def test_a_jump_is_inconclusive_and_says_so() -> None:
+    """Nothing is right or wrong where the function leaps; elsewhere its slope is 0."""
+    report = check(Op(np.sign, lambda grad, _out, x: 0 * grad, "()->()", samples=[0.0]))
+
+    assert report.passed
+    assert [finding.cause for finding in report.findings] == ["jump"]
+
+
+# Complex numbers: as pairs of reals, dL/dx + i dL/dy.
+
+
+def complex_op(forward: Function, backward: Function, signature: str) -> Op:
+    return Op(forward, backward, signature, name="f", dtypes=["complex128"])
+
+
+@pytest.mark.parametrize(
+    ("forward", "right", "wrong"),
+    [
+        (np.exp, lambda g, o, x: g * np.conj(o), lambda g, o, x: g * o),
+        (np.square, lambda g, o, x: g * np.conj(2 * x), lambda g, o, x: np.conj(g) * 2 * x),
+        (np.conj, lambda g, o, x: np.conj(g), lambda g, o, x: g),
+        (np.abs, lambda g, o, x: g * x / o, lambda g, o, x: g * np.conj(x) / o),
+    ],
+    ids=["exp", "square", "conj", "abs"],
+)
+def test_complex_gradients_follow_torch_s_convention(forward: Function, right: Function, wrong: Function) -> None:
+    """The gradient of a real L, whether the op is holomorphic or not."""
+    assert check(complex_op(forward, right, "()->()")).findings == ()
+    assert codes(check(complex_op(forward, wrong, "()->()"))) == {"GC201"}
+
+
+def test_a_real_input_with_a_complex_output_has_a_real_gradient() -> None:
+    """The Fourier transform of real numbers."""
+
+    def right(grad: Array, _out: Array, x: Array) -> Array:
+        return np.real(np.fft.ifft(grad) * x.shape[-1])
+
+    def wrong(grad: Array, _out: Array, x: Array) -> Array:
+        return np.real(np.fft.fft(grad))
+
+    assert check(np.fft.fft, right, signature="(n)->(n)", loops=True).findings == ()
+    assert codes(check(np.fft.fft, wrong, signature="(n)->(n)", loops=True)) == {"GC201"}
+
+
+# Options.
+
+
+@pytest.mark.parametrize("mode", ["full", "probe"])
+def test_a_mode_is_a_method(mode: str) -> None:
+    """The report says how each input was checked."""
+    report = check(np.tanh, tanh_backward, shapes=[(3, 4)], mode=mode)
+
+    assert report.passed
+    assert {entry.method for case in report.result.cases for entry in case.inputs} == {mode}
+
+
+def test_a_mode_of_its_own_goes_by_size() -> None:
+    """Small inputs along every coordinate, large ones along directions."""
+    small, large = (check(np.tanh, tanh_backward, shapes=[(size,)]) for size in (20, 2000))
+
+    assert [r.result.cases[0].inputs[0].method for r in (small, large)] == ["full", "probe"]
+
+
+def test_a_pass_coarser_than_the_least_resolution_is_none() -> None:
+    """What could not have been seen is not called right."""
+    report = check(np.tanh, tanh_backward, shapes=[(5,)], min_resolution=1e-16)
+
+    assert report.verdict == "inconclusive"
+    assert codes(report) == {"GC502"}
+
+
+def test_the_complex_step_narrows_what_the_ladder_leaves_wide() -> None:
+    """Rounding in 1e8 + sin x hides its slope from differences, and not from an imaginary step."""
+
+    def offset(x: Array) -> Array:
+        return 1e8 + np.sin(x)
+
+    def blind(x: Array) -> Array:
+        return np.real(1e8 + np.sin(x)).astype(np.float64)
+
+    right = [check(f, lambda grad, _out, x: grad * np.cos(x), shapes=[(4,)]).resolution for f in (offset, blind)]
+
+    assert right[0] is not None
+    assert right[1] is not None
+    assert right[0] < 0.1 * right[1]
