@@ -1,0 +1,44 @@
+"""The README tells the truth: its op file prints what it says, its commands exist."""
+
+import re
+from pathlib import Path
+
+from conftest import Gradcheck, WriteFile
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```\w*\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def without_figures(text: str) -> str:
+    """Times and the last digits of errors differ from machine to machine."""
+    return re.sub(r" +\d\.\de-\d+|[\d.]+ s$", " #", text, flags=re.MULTILINE)
+
+
+def test_the_example_prints_what_the_readme_says(gradcheck: Gradcheck, tmp_path: Path) -> None:
+    """Line for line, but for digits that rounding decides."""
+    source, session = blocks()[:2]
+    command, printed = session.split("\n", 1)
+    (tmp_path / "my_ops.py").write_text(source, encoding="utf-8")
+
+    outcome = gradcheck(*command.removeprefix("$ gradcheck ").split())
+
+    assert without_figures(outcome.stdout) == without_figures(printed)
+    assert outcome.code == 1
+
+
+def test_the_mended_example_passes(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    """With what the story says to write."""
+    mended = blocks()[0].replace("x.T @ grad, grad", "x.T @ grad, unbroadcast(grad, b)")
+    op_file(mended.replace("import Op", "import Op, unbroadcast"))
+
+    assert gradcheck("run", "my_ops.py").code == 0
+
+
+def test_the_options_of_the_readme_exist(gradcheck: Gradcheck) -> None:
+    """Each `--option` in the table of uses is in `run --help`."""
+    known = gradcheck("run", "--help").stdout
+
+    assert [o for o in re.findall(r"`(--[a-z-]+)", README) if o not in known] == []
