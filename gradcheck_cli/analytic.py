@@ -17,15 +17,16 @@ from gradcheck_cli.pairs import as_complex, as_real
 Array = NDArray[Any]
 Moved = Sequence[Mapping[int, NDArray[Any]]]
 
-# Backward is called again with everything moved by an ulp, and by FAR ulps; large gradients, whose pooled spread is
-# known better, are asked less often.
-_TURNS, _FEW_TURNS, _LARGE, _FAR = (1, 1, 1, 1, 1, 1, 0, 0), (1, 1, 1, 0), 4096, 1024.0
+# Backward is called again with everything moved by NEAR ulps (one alone is often rounded away), and by FAR ulps; large
+# gradients, whose pooled spread is known better, are asked less often.
+_TURNS, _FEW_TURNS, _LARGE, _NEAR, _FAR = (1, 1, 1, 1, 1, 1, 0, 0), (1, 1, 1, 0), 4096, 4.0, 4096.0
 # Where moving an input crosses a kink the gradient jumps, and that is no rounding. A jump is as large for FAR ulps as
-# for one, a lost digit is FAR times as large; spreads below SMALL roundings of the largest number do no harm.
+# for NEAR ones, a lost digit is 1,024 times as large; spreads below SMALL roundings of the largest number do no harm.
 _LIKE_A_JUMP, _SMALL = 32.0, 1024.0
-# The largest of six |N(0, s)| is near 1.4 s: six deviations, and four of the whole gradient's pooled spread, for
-# entries that a few draws leave small by accident.
-_OWN, _POOLED = 4.0, 4.0
+# The largest of six |N(0, s)| is near 1.4 s, and four ulps are eight roundings: twenty deviations of one rounding of
+# everything, for a backward rounds more than once. As much again of the whole gradient's pooled spread, for entries
+# that a few draws leave small by accident.
+_OWN, _POOLED = 2.0, 2.0
 _LAST, _LARGEST = 8.0, 2.0  # roundings of the value itself and of the largest entry, at the very least
 # Multipliers of a multiplicative hash, one for each turn: odd, and with bits all over.
 _ODD = [(0x9E3779B97F4A7C15 * (2 * turn + 1)) % 2**64 for turn in range(len(_TURNS))]
@@ -49,12 +50,12 @@ def gradients(case: Case) -> Gradients:
 def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     """How far backward's own rounding may move each entry of its gradients, as arrays of their shapes.
 
-    Estimated by moving all that backward gets, forward's output too, by an ulp: 1 - out**2 loses digits that x
+    Estimated by moving all that backward gets, forward's output too, by a few ulps: 1 - out**2 loses digits that x
     still has. `exact` holds the gradients as real arrays, by input position.
     """
     large = max((g.size for g in exact.values()), default=0) > _LARGE
     turns = _FEW_TURNS if large else _TURNS
-    near = [_moved(case, turn, 1.0) for turn, is_near in enumerate(turns) if is_near]
+    near = [_moved(case, turn, _NEAR) for turn, is_near in enumerate(turns) if is_near]
     far = [_moved(case, turn, _FAR) for turn, is_near in enumerate(turns) if not is_near]
     return {position: _floor(case, position, gradient, near, far) for position, gradient in exact.items()}
 

@@ -12,7 +12,7 @@ from gradcheck_cli.numeric.curves import Direction
 from gradcheck_cli.pairs import as_real
 from gradcheck_cli.stream import Stream
 
-FULL = 256  # entries up to which `auto` asks along every coordinate
+FULL = 64  # entries up to which `auto` asks along every coordinate
 PROBES = 3  # random directions through all entries of a larger input
 SPREAD = 16  # and single entries of it
 

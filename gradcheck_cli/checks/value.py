@@ -25,6 +25,7 @@ Array = NDArray[Any]
 MODES = ("auto", "full", "probe")
 MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}  # a pass must have been able to see this much
 _LOCATE = 64  # entries to look at beside the one that is shown, after a random direction found a failure
+_FEW = 1024  # entries that may all be asked one by one where random directions cannot be judged
 _SHOWN = 16  # entries that are not finite, to look at
 
 
@@ -108,6 +109,8 @@ class _ValueCheck:
     def _judge_finite(self, position: int, judgement: Judgement) -> None:
         name = self.case.op.names[position]
         method = "full" if len(self.rows[position]) == self.gradients[position].size else "probe"
+        if method == "probe" and self._lost_among_kinks(position, judgement):
+            judgement, method = self._judge(list(coordinates(self.case, position))), "full"
         scale = _scale(self.case, self.gradients[position], judgement)
         if judgement.wrong.any():
             worst = float(np.max(judgement.deviation[judgement.wrong])) / scale
@@ -122,6 +125,11 @@ class _ValueCheck:
             self.results.append(InputResult(name, not coarse, worst, resolution, method))
             if coarse:
                 self._report_coarse(position, resolution, scale)
+
+    def _lost_among_kinks(self, position: int, judgement: Judgement) -> bool:
+        """Whether directions through many entries met too many kinks or jumps, and single entries may do better."""
+        hopeful = self.gradients[position].size <= _FEW and self.judging.mode == "auto"
+        return hopeful and not judgement.wrong.any() and not judgement.judged.all()
 
     def _judge_not_finite(self, position: int) -> None:
         """NaN or infinity is wrong where the slope is finite, and cannot be judged elsewhere."""

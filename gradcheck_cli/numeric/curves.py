@@ -16,6 +16,8 @@ from gradcheck_cli.numeric.estimate import FloatArray, IntArray, Samples
 Array = NDArray[Any]
 Function = Callable[[Sequence[Array]], Sequence[Array]]
 
+_CHUNK = 2**17  # values that are worked on at once: 1 MiB, which stays in the cache
+
 
 @dataclass(frozen=True, slots=True)
 class Direction:
@@ -85,19 +87,30 @@ class ForwardCurves:
         self._touched: dict[int, FloatArray] = {}
 
     def __call__(self, rows: IntArray, t: FloatArray) -> Samples:
-        moved_by = np.empty(len(rows))
         width = self._base.size if self._weights is None else 1
-        value, level = np.full((len(rows), width), np.nan), np.full((len(rows), width), np.nan)
+        samples = Samples(np.empty(len(rows)), np.empty((len(rows), width)), np.empty((len(rows), width)))
+        step = max(_CHUNK // max(self._base.size, 1), 1)
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            for whole, found in zip(samples, self._sample(rows[part], t[part]), strict=True):
+                whole[part] = found
+        return samples
+
+    def _sample(self, rows: IntArray, t: FloatArray) -> Samples:
+        """f(x + t v) - f(x) and the magnitude |f| of the outputs that v touches, for rows that fit into the cache."""
+        moved_by, outputs = np.empty(len(rows)), np.empty((len(rows), self._base.size))
         for r, (row, step) in enumerate(zip(rows, t, strict=True)):
-            change, size, moved_by[r] = self._change(int(row), float(step))
-            value[r], level[r] = self._project(change, size)
+            outputs[r], moved_by[r] = self._evaluate(int(row), float(step))
+        change = outputs - self._base
+        share = np.where(change != 0, 1.0, np.array([self._touched_by(int(row)) for row in rows]))
+        value, level = self._project(change, share * np.maximum(np.abs(outputs), np.abs(self._base)))
         return Samples(moved_by, value, level)
 
     def along_imaginary(self, rows: IntArray, t: FloatArray) -> tuple[ComplexArray, FloatArray] | None:
         """f(x + i t v) - f(x) and its level, projected as usual; None where forward is not made for complex numbers."""
         if self._analytic is None:
             return None
-        changes, levels = [], []
+        changes = []
         for row, step in zip(rows, t, strict=True):
             inputs: list[Array] = list(self._inputs)
             for position, move in self._directions[row].moves:
@@ -114,10 +127,8 @@ class ForwardCurves:
             flat = np.concatenate([y.reshape(-1) for y in outputs])
             if flat.dtype.kind != "c" or flat.shape != self._base.shape:
                 return None
-            value, level = self._project(flat - self._base, np.abs(self._base))
-            changes.append(value)
-            levels.append(level)
-        return np.array(changes), np.array(levels)
+            changes.append(flat - self._base)
+        return self._project(np.array(changes), np.tile(np.abs(self._base), (len(changes), 1)))
 
     def _move(self, direction: Direction, t: float) -> tuple[list[Array], float]:
         """x + t v, and the displacement that remains of t after rounding (known exactly for one coordinate)."""
@@ -136,18 +147,13 @@ class ForwardCurves:
             inputs[position] = moved
         return inputs, actual
 
-    def _change(self, row: int, t: float) -> tuple[FloatArray, FloatArray, float]:
-        """f(x + t v) - f(x), the magnitude |f| of the outputs that v touches, and how far x really moved."""
-        outputs, moved_by = self._evaluate(row, t)
-        change = outputs - self._base
-        share = np.where(change != 0, 1.0, self._touched_by(row))
-        return change, share * np.maximum(np.abs(outputs), np.abs(self._base)), moved_by
-
     def _project(self, change: Array, size: FloatArray) -> tuple[Array, FloatArray]:
-        """<w, change> and the norm of w * size (roundings are independent), or both as they are."""
+        """Rows of <w, change> and the norm of w * size (roundings are independent), or both as they are."""
         if self._weights is None:
             return change, size
-        return np.array([np.dot(self._weights, change)]), np.array([np.linalg.norm(self._weights * size)])
+        unit = np.max(size, axis=1, keepdims=True, initial=np.finfo(float).tiny)  # or squares would over- or underflow
+        norm = unit * np.sqrt(np.square(size / unit) @ np.square(self._weights))[:, None]
+        return (change @ self._weights)[:, None], norm
 
     def _touched_by(self, row: int) -> FloatArray:
         """1 for outputs that a direction touches, felt with a step that is large; 0 for the others.
