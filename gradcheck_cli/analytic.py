@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.case import Case, lay_out, same
+from gradcheck_cli.case import Case, lay_out, natural_slope, same, widened
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Outputs
 from gradcheck_cli.pairs import as_complex, as_real
@@ -28,6 +28,7 @@ _LIKE_A_JUMP, _SMALL = 32.0, 1024.0
 # that a few draws leave small by accident.
 _OWN, _POOLED = 2.0, 2.0
 _LAST, _LARGEST = 8.0, 2.0  # roundings of the value itself and of the largest entry, at the very least
+_NATURAL = 8.0  # and of the natural size of a slope: a gradient that cancels to 0 rounds at the size of what cancels
 # Multipliers of a multiplicative hash, one for each turn: odd, and with bits all over.
 _ODD = [(0x9E3779B97F4A7C15 * (2 * turn + 1)) % 2**64 for turn in range(len(_TURNS))]
 
@@ -57,7 +58,23 @@ def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     turns = _FEW_TURNS if large else _TURNS
     near = [_moved(case, turn, _NEAR) for turn, is_near in enumerate(turns) if is_near]
     far = [_moved(case, turn, _FAR) for turn, is_near in enumerate(turns) if not is_near]
-    return {position: _floor(case, position, gradient, near, far) for position, gradient in exact.items()}
+    wide = _in_double(case)
+    floors = {}
+    for position, gradient in exact.items():
+        floors[position] = _floor(case, position, gradient, near, far)
+        if position in wide and wide[position].shape == gradient.shape:
+            gap = np.abs(wide[position] - gradient)
+            floors[position] += np.where(np.isfinite(gap), gap, 0.0)
+    return floors
+
+
+def _in_double(case: Case) -> dict[int, Array]:
+    """The gradients of a single-precision case as the same backward computes them in double precision.
+
+    What separates the two is rounding, also that of forward's output, which an ulp here and there does not show.
+    """
+    wide = widened(case)
+    return {} if wide is None else _real_arrays(wide, _call(wide, wide.inputs, wide.cotangents).entries)
 
 
 def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) -> Array:
@@ -72,6 +89,7 @@ def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) 
         spread = np.where(jumps, harmless, spread)
         pooled = np.sqrt(np.mean(np.square(spread))) if gradient.size else 0.0
         last = _LAST * np.abs(gradient) + _LARGEST * np.max(np.abs(gradient), initial=0.0)
+        last += _NATURAL * natural_slope(case) + np.finfo(case.inputs[position].dtype).tiny / epsilon
         floor: Array = _OWN * spread + _POOLED * pooled + epsilon * last
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
 
@@ -89,7 +107,11 @@ def _moved(case: Case, turn: int, ulps: float) -> dict[int, Array]:
     outputs = Outputs(tuple(_nudge(y, turn, ulps) for y in case.outputs.arrays), case.outputs.several)
     inputs = [lay_out(_nudge(x, turn, ulps), case.layout) for x in case.inputs]
     cotangents = [_nudge(g, turn, ulps) for g in case.cotangents]
-    entries = _call(replace(case, outputs=outputs), inputs, cotangents).entries
+    return _real_arrays(case, _call(replace(case, outputs=outputs), inputs, cotangents).entries)
+
+
+def _real_arrays(case: Case, entries: Sequence[Any]) -> dict[int, Array]:
+    """The gradients that are arrays of numbers, as real arrays, by input position."""
     arrays = {p: np.asarray(e) for p, e in zip(case.op.differentiated, entries, strict=False) if e is not None}
     return {p: as_real(a).astype(np.float64) for p, a in arrays.items() if a.dtype.kind in "fc"}
 

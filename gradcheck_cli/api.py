@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.checks.finding import Finding, Verdict
-from gradcheck_cli.checks.value import MODES, Judging
+from gradcheck_cli.checks.value import Judging
 from gradcheck_cli.errors import GradientError, UsageError
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.op import Op
@@ -47,7 +47,9 @@ class Report:
     @property
     def resolution(self) -> float | None:
         """The smallest error that every case would have caught, relative to the gradient's largest entry."""
-        known = [r.resolution for case in self.result.cases for r in case.inputs if r.resolution is not None]
+        known = [
+            r.resolution for case in self.result.cases for r in case.inputs if r.judged and r.resolution is not None
+        ]
         return max(known, default=None)
 
     def raise_for_failures(self) -> None:
@@ -94,10 +96,11 @@ def check(
         op = _declare(op, backward, given, signature, fixed, declaration)
     elif backward is not None or signature is not None or declaration:
         raise UsageError("check(op) takes no backward and no declaration: the op has its own")
-    dtype = None if dtype is None else np.dtype(dtype).name
+    try:
+        dtype = None if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        raise UsageError(f"dtype {dtype!r} is no dtype; write for instance float32") from None
     sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed)
-    if mode not in MODES:
-        raise UsageError(f"mode {mode!r} is none of {', '.join(MODES)}")
     options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol)))
     *_, last = run([op], options)
     assert isinstance(last, RunFinished)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ Array = NDArray[Any]
 LAYOUTS = ("C", "F", "strided", "reversed")
 # A forward that raises one of these does not support the combination; anything else is a crash.
 REFUSALS = (ValueError, TypeError, IndexError)
+_WIDER = {"float32": "float64", "complex64": "complex128"}
 _INFIX = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 
 
@@ -121,6 +122,38 @@ def _cotangents(stream: Stream, outputs: Sequence[Array], inputs: Sequence[Array
         else:
             drawn.append(np.zeros(y.shape, next((x.dtype for x in inputs if x.dtype.kind in "fc"), np.float64)))
     return tuple(drawn)
+
+
+def natural_slope(case: Case) -> float:
+    """|w| |f| / |x|: how large a slope of this case would be if nothing cancelled."""
+    assert case.outputs is not None
+    outputs = max(
+        (float(np.max(np.abs(y), initial=0.0)) for y in case.outputs.arrays if y.dtype.kind in "fc"), default=0.0
+    )
+    inputs = max((float(np.max(np.abs(x), initial=1.0)) for x in case.inputs if x.dtype.kind in "fc"), default=1.0)
+    weights = max((float(np.max(np.abs(w), initial=0.0)) for w in case.cotangents), default=0.0)
+    return weights * outputs / inputs
+
+
+def widened(case: Case) -> Case | None:
+    """A single-precision case in double precision, if forward then answers in double precision; None otherwise."""
+    if case.outputs is None or not any(x.dtype.name in _WIDER for x in case.inputs):
+        return None
+    inputs = tuple(lay_out(_widen(x), case.layout) for x in case.inputs)
+    try:
+        with quiet():
+            answer = case.op.run([x.copy() for x in inputs], case.params)
+    except Exception:  # A forward for single precision alone.
+        return None
+    same_shapes = [y.shape for y in answer.arrays] == [y.shape for y in case.outputs.arrays]
+    if not same_shapes or any(y.dtype.kind in "fc" and y.dtype.name not in _WIDER.values() for y in answer.arrays):
+        return None
+    cotangents = tuple(map(_widen, case.cotangents))
+    return replace(case, inputs=inputs, outputs=answer, cotangents=cotangents)
+
+
+def _widen(x: Array) -> Array:
+    return x.astype(_WIDER.get(x.dtype.name, x.dtype))
 
 
 def lay_out(values: Array, layout: str) -> Array:

@@ -179,6 +179,10 @@ class Integers(Domain):
     def __post_init__(self) -> None:
         if self.low > self.high:
             raise ValueError(f"integers({self.low}, {self.high}) is empty: low must not be above high")
+        if int(self.low) != self.low or int(self.high) != self.high or self.high - self.low >= 2**62:
+            raise ValueError(
+                f"integers({self.low}, {self.high}): the bounds must be integers that are not that far apart"
+            )
 
     @property
     def differentiable(self) -> bool:

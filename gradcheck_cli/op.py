@@ -52,7 +52,8 @@ class Op:
     input. `loops` says whether the op is meant to work with loop (batch) dimensions: True, False, or None for
     "not said". `differentiable` names the inputs that backward returns gradients for, or gives one bool per input;
     by default these are the inputs with a continuous domain. `samples` adds cases: a tuple of inputs each, with a
-    dict of params behind them where wanted.
+    dict of params behind them where wanted. `jvp` and `overloads` are for forward mode and for tapes; the checks of
+    backward do not use them.
 
     Raises DeclarationError, naming op and file:line, for anything that contradicts itself.
     """
@@ -86,6 +87,7 @@ class Op:
         self._set("domain", self._valid_domains())
         self._set("loops", self._valid_loops())
         self._set("differentiable", self._valid_differentiable())
+        self._check_extras()
         if not self.differentiated:
             self._refuse("no input is differentiable", "there is no gradient to check")
         self._set("dtypes", self._valid_dtypes())
@@ -245,6 +247,17 @@ class Op:
                 f"give names out of {', '.join(self.names)}, or one True or False for each",
             )
         return tuple(bool(w) for w in wanted)
+
+    def _check_extras(self) -> None:
+        for name, domain, wanted in zip(self.names, self.domains, self.differentiable or (), strict=True):
+            if wanted and not domain.differentiable:
+                self._refuse(
+                    f"{name} is differentiable, but its domain is {domain}", "give it a domain of real numbers"
+                )
+        if self.jvp is not None and not callable(self.jvp):
+            self._refuse(f"jvp is {self.jvp!r}, not a function", "leave it out, or give a function")
+        if self.overloads is not None and not isinstance(self.overloads, Mapping):
+            self._refuse(f"overloads is {self.overloads!r}", "write a dict of NumPy functions")
 
     def _valid_dtypes(self) -> tuple[str, ...]:
         dtypes = self.dtypes if isinstance(self.dtypes, (tuple, list)) else (self.dtypes,)

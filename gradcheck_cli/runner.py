@@ -10,7 +10,7 @@ from gradcheck_cli.case import Case
 from gradcheck_cli.checks import CaseResult, examine
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.value import Judging
-from gradcheck_cli.errors import UsageError, describe
+from gradcheck_cli.errors import DeclarationError, UsageError, describe
 from gradcheck_cli.op import Op
 from gradcheck_cli.sample import Sampler, Sampling
 
@@ -50,6 +50,7 @@ class OpResult:
     op: Op
     cases: tuple[CaseResult, ...] = ()
     skipped: str | None = None  # why nothing was checked
+    broken: str | None = None  # what is wrong with the declaration, where that shows only when cases are drawn
     dropped: int = 0  # param combinations that forward refused
     refused: tuple[str, ...] = ()  # edge shapes that forward refused
     redrawn: int = 0  # inconclusive cases that were judged on another draw
@@ -71,6 +72,8 @@ class OpResult:
         """The worst of the cases; inconclusive cases only count where a gradient was never judged."""
         if self.skipped is not None:
             return Verdict.SKIP
+        if self.broken is not None:
+            return Verdict.ERROR
         worst = VERDICTS[max((f.severity for f in self.findings), default=Severity.NOTE)]
         if worst is Verdict.INCONCLUSIVE or not worst.bad:
             return Verdict.INCONCLUSIVE if self.unjudged else Verdict.PASS
@@ -148,15 +151,27 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
             for finding in _impossible_choices(sampler, results):
                 results[-1] = replace(results[-1], findings=(*results[-1].findings, finding))
     except UsageError as error:
-        if strict:
+        if strict or results:
             raise
         yield OpResult(op, skipped=str(error).removeprefix(f"{op.name}: "))
+        return
+    except DeclarationError as error:
+        if strict:
+            raise
+        yield OpResult(op, tuple(results), broken=str(error))
         return
     if not results:
         yield OpResult(op, skipped=_nothing_drawn(op, options.sampling))
         return
     seconds = time.perf_counter() - started
-    yield OpResult(op, tuple(results), None, sampler.dropped, tuple(sampler.refused), redrawn, seconds)
+    yield OpResult(
+        op,
+        tuple(results),
+        dropped=sampler.dropped,
+        refused=tuple(sampler.refused),
+        redrawn=redrawn,
+        seconds=seconds,
+    )
 
 
 def _settle(case: Case, sampler: Sampler, options: Options) -> tuple[CaseResult, bool]:
@@ -184,7 +199,7 @@ def _forgive_loops(result: CaseResult) -> CaseResult:
 
 
 def _impossible_choices(sampler: Sampler, results: Sequence[CaseResult]) -> Iterator[Finding]:
-    for name, choice, error in sampler.impossible_choices() if results else ():
+    for name, choice, error in sampler.impossible if results else ():
         yield Finding(
             "GC401",
             "impossible_choice",

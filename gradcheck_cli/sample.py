@@ -14,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.case import LAYOUTS, REFUSALS, Case, lay_out, make_case, text_of
-from gradcheck_cli.errors import DeclarationError, ShapeError, UsageError
+from gradcheck_cli.errors import DeclarationError, ShapeError, UsageError, describe
 from gradcheck_cli.op import Op
-from gradcheck_cli.shapes import RANKS, Shapes, bound, check_size, family, random_shapes
+from gradcheck_cli.shapes import MAX_DIMENSIONS, Shapes, bound, check_size, family, random_shapes
 from gradcheck_cli.signature import Shape, show
-from gradcheck_cli.stream import Stream
+from gradcheck_cli.stream import Stream, in_turn
 
 Array = NDArray[Any]
 
 MAX_ELEMENTS = 10_000_000
-CASES, MOST_CASES = 20, 200
+CASES = 20
 _TRIES_FOR_A_CHOICE = 16
+_ENOUGH = 64  # entries that a family of given shapes is asked about at the least, be it in several draws
 _LOOP_EVERY = 3  # of an op that never mentioned loop dimensions, every third case tries them
 
 
@@ -47,12 +48,15 @@ class Sampling:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise UsageError(f"{name} is {value!r}; it must be an integer of {least} or more")
+        if self.rank is not None and self.rank > MAX_DIMENSIONS:
+            raise UsageError(f"rank is {self.rank}; NumPy arrays have at most {MAX_DIMENSIONS} dimensions")
 
 
 class Sampler:
     """The cases of one op, to be iterated once; afterwards it knows what forward refused.
 
-    `dropped` counts param combinations that forward refused, and `refused` names the edges it refused.
+    `dropped` counts param combinations that forward refused, `refused` names shapes that it refused or that were too
+    large, and `impossible` lists (param, choice, what forward said) of listed choices that no shape accepts.
     """
 
     def __init__(self, op: Op, sampling: Sampling) -> None:
@@ -67,9 +71,10 @@ class Sampler:
         self.sampling = sampling
         # Enough to meet every choice once, unless the user said how many.
         listed = [len(choices) for choices in op.params.values() if not callable(choices)]
-        self.cases = sampling.cases or min(max(CASES, *listed, 1), MOST_CASES)
+        self.cases = sampling.cases or max([CASES, *listed])
         self.dropped = 0
         self.refused: list[str] = []
+        self.impossible: list[tuple[str, str, Exception]] = []
         self._accepted: set[tuple[str, str]] = set()
         self._first_refusal: Case | None = None
 
@@ -79,71 +84,74 @@ class Sampler:
             drawn = True
             yield case
         if not drawn and self._first_refusal is not None:
+            if self.sampling.params:  # The user's choice, not the op's.
+                given = ", ".join(f"{name}={text_of(value)}" for name, value in self.sampling.params.items())
+                said = describe(self._first_refusal.error) if self._first_refusal.error else ""
+                raise UsageError(f"{self.op.name}: no shape accepts {given}: forward raises {said}")
             yield self._first_refusal
 
-    def impossible_choices(self) -> list[tuple[str, str, Exception]]:
-        """(param, choice, what forward said) of every listed choice that no shape accepts.
-
-        A choice that met no fitting shape by chance is tried on more shapes before it is called impossible.
-        """
-        if self.sampling.shapes or self.sampling.rank is not None or self.sampling.params:
-            return []
-        found = []
-        for name, choices in self.op.params.items():
-            if callable(choices) or name in self.sampling.params:
-                continue
-            found += [
-                (name, text_of(choice), error)
-                for choice in choices
-                if (name, text_of(choice)) not in self._accepted and (error := self._refusal_of(name, choice))
-            ]
-        return found
-
-    def _refusal_of(self, name: str, choice: Any) -> Exception | None:
-        """What forward says to a choice, on the last of several shapes; None once a shape accepts it."""
-        error = None
-        for index in range(_TRIES_FOR_A_CHOICE):
-            shapes = self._random_shapes(index)
-            for params in self._combinations(shapes, {name: choice}) if shapes else ():
-                error = self._try(shapes, params, index, "C").error  # type: ignore[arg-type]
-                if not isinstance(error, REFUSALS):
-                    return None
-        return error
+    def redraw(self, case: Case, attempt: int) -> Case:
+        """The same shapes and params with other values."""
+        shapes = Shapes(case.shapes, self.op.gufunc.bind(case.shapes, self.op.names).sizes, case.loops)
+        return self._try(shapes, case.params, case.index, case.layout, attempt)
 
     def _drawn_cases(self) -> Iterator[Case]:
         yield from self._sample_cases()
         # Core cases first: only an op that is right on them is forgiven for loop dimensions it never mentioned.
         for index in sorted(range(self.cases), key=self._wants_undeclared_loops):
             yield from self._random_case(index)
+        if self.sampling.rank is None and not self.sampling.params:
+            yield from self._missed_choices()
 
-    def redraw(self, case: Case, attempt: int) -> Case:
-        """The same shapes and params with other values."""
-        shapes = Shapes(case.shapes, dict(self.op.gufunc.bind(case.shapes, self.op.names).sizes), case.loops)
-        return self._try(shapes, case.params, case.index, case.layout, attempt)
+    def _missed_choices(self) -> Iterator[Case]:
+        """A case for every listed choice that met no fitting shape so far; what no shape accepts is impossible."""
+        for name, choices in self.op.params.items():
+            for choice in () if callable(choices) else choices:
+                if (name, text_of(choice)) in self._accepted:
+                    continue
+                case = self._case_with(name, choice)
+                if case is not None and isinstance(case.error, REFUSALS):
+                    self.impossible.append((name, text_of(choice), case.error))
+                elif case is not None:
+                    self._note(case)
+                    yield case
+
+    def _case_with(self, name: str, choice: Any) -> Case | None:
+        """The first of several shapes that accepts a choice, or the last that refuses it."""
+        case = None
+        for index in range(self.cases, self.cases + _TRIES_FOR_A_CHOICE):
+            shapes = self._random_shapes(index)
+            for params in self._combinations(shapes, {name: choice}) if shapes else ():
+                case = self._try(shapes, params, index, "C")  # type: ignore[arg-type]
+                if not isinstance(case.error, REFUSALS):
+                    return case
+        return case
 
     def _given_cases(self) -> Iterator[Case]:
         """The family of the given shapes, times the params."""
-        completed = family(self.op, self.sampling.shapes)
-        completed = self._small_enough(completed)
+        members = self._small_enough(family(self.op, self.sampling.shapes))
         asked = any(map(len, self.op.gufunc.bind(self.sampling.shapes, self.op.names).loops))
-        index = 0
-        for shapes in completed:
-            for params in self._combinations(shapes):
+        together = [(shapes, params) for shapes in members for params in self._combinations(shapes)]
+        index = entries = 0
+        # A family of few and small members is drawn again: one number may have the sign that hides a bug.
+        while index < self.cases and (index == 0 or self.sampling.cases or entries < _ENOUGH):
+            before = index
+            for shapes, params in together[: self.cases - index]:
                 case = self._try(shapes, params, index, "C")
                 if asked:  # The user gave loop dimensions: they are meant.
                     case = replace(case, loops=False)
                 self._note(case)
-                if isinstance(case.error, REFUSALS):
-                    continue
-                yield case
-                index += 1
-                if index >= self.cases:
-                    return
+                if not isinstance(case.error, REFUSALS):
+                    yield case
+                    index += 1
+                    entries += sum(x.size for x in case.inputs)
+            if index == before:
+                return
 
-    def _small_enough(self, family: list[Shapes]) -> list[Shapes]:
+    def _small_enough(self, members: list[Shapes]) -> list[Shapes]:
         """Without the members that are too large; raises ShapeError where the given shapes are the reason."""
         small, problem = [], None
-        for shapes in family:
+        for shapes in members:
             try:
                 check_size(self.op, shapes, self.sampling.max_elements)
                 small.append(shapes)
@@ -177,20 +185,18 @@ class Sampler:
         shapes = self._random_shapes(index)
         if shapes is None:
             return
-        # One step more in every round of ranks, so that each rank meets each layout and each choice.
-        turn = index + index // len(RANKS)
-        layout = LAYOUTS[turn % len(LAYOUTS)]
+        layout = in_turn(LAYOUTS, index, self.op.name, self.sampling.seed, "layout")
         combinations = self._combinations(shapes)
         case = None
         for offset in range(len(combinations)):
-            case = self._try(shapes, combinations[(turn + offset) % len(combinations)], index, layout)
+            case = self._try(shapes, combinations[(index + offset) % len(combinations)], index, layout)
             self._note(case)
             if not isinstance(case.error, REFUSALS):
                 yield case
                 return
         if case is None or self.op.params:
             return
-        if shapes.operands and any(0 in s or s == () for s in shapes.operands):
+        if () in shapes.operands:
             self.refused.append(" ".join(map(show, shapes.operands)))
             return
         yield case
@@ -199,19 +205,29 @@ class Sampler:
         loops = bool(self.op.loops) or self._wants_undeclared_loops(index)
         options = self.sampling
         for with_loops in (True, False) if loops else (False,):
-            stream = Stream(self.op.name, options.seed, index, "shapes")
             shapes = random_shapes(
                 self.op,
-                stream,
+                options.seed,
                 index,
                 loops=with_loops,
                 rank=options.rank,
                 max_side=options.max_side,
                 mix=options.broadcast,
             )
-            if shapes is None or not shapes.loops or self._loops_supported(shapes, index):
-                return shapes
+            if shapes is None:
+                return None
+            if not shapes.loops or self._loops_supported(shapes, index):
+                return self._within_limit(shapes)
         return None
+
+    def _within_limit(self, shapes: Shapes) -> Shapes | None:
+        """None, and noted as refused, where a draw has too many elements: nobody asked for this one."""
+        try:
+            check_size(self.op, shapes, self.sampling.max_elements)
+        except ShapeError:
+            self.refused.append(" ".join(map(show, shapes.operands)))
+            return None
+        return shapes
 
     def _wants_undeclared_loops(self, index: int) -> bool:
         undeclared = self.op.loops is None and self.op.gufunc.has_loops

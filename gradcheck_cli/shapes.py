@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from gradcheck_cli.errors import ShapeError
 from gradcheck_cli.op import Op
 from gradcheck_cli.signature import Binding, Operand, Shape, Signature, broadcast, show
-from gradcheck_cli.stream import Stream
+from gradcheck_cli.stream import Stream, in_turn
 
 MAX_DIMENSIONS = 64  # NumPy's own limit
 _LOOP_SIDE = 3  # loop dimensions add no new behaviour with their size, only cost
-_SQUARE_EVERY = 4  # equal sizes hide a swapped axis from the shape check, so that the value check gets to see it
-# Ranks of random cases in the order they are drawn: the commonest first, so that few cases still vary.
-RANKS = (2, 1, 3, 0, 2, 4, 1, 3)
+# Equal sizes, in every fourth case, hide a swapped axis from the shape check, so that the value check gets to see it.
+_SQUARE = (True, False, False, False)
+_RANKS = (0, 1, 1, 2, 2, 3, 3, 4)  # of random cases, in turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +58,22 @@ def family(op: Op, given: Sequence[Shape]) -> list[Shapes]:
 
 
 def random_shapes(
-    op: Op, stream: Stream, index: int, *, loops: bool, rank: int | None, max_side: int, mix: bool
+    op: Op, seed: int, index: int, *, loops: bool, rank: int | None, max_side: int, mix: bool
 ) -> Shapes | None:
     """Random shapes for case `index`; None where the op cannot have operands of that rank.
 
     `loops` asks for loop dimensions, `rank` fixes the rank of the largest operand, `mix` lets operands broadcast.
     """
-    signature = op.gufunc
-    missing = _random_missing(signature, stream, index, rank)
+    signature, stream = op.gufunc, Stream(op.name, seed, index, "shapes")
+    missing = _random_missing(op, seed, index, rank)
     sizes = {d.name: d.size for o in signature.inputs for d in o.dimensions if d.size is not None}
-    square = 1 + max(stream.one(max_side), min(1, max_side - 1)) if index % _SQUARE_EVERY == 1 else None
+    side = 1 + max(stream.one(max_side), min(1, max_side - 1))
+    square = side if in_turn(_SQUARE, index, op.name, seed, "square") else None
     for operand in signature.inputs:
         for dimension in operand.dimensions:
             if dimension.name not in sizes:
                 sizes[dimension.name] = square or 1 + stream.one(max_side)
-    wanted = RANKS[index % len(RANKS)] if rank is None else rank
+    wanted = in_turn(_RANKS, index, op.name, seed, "rank") if rank is None else rank
     any_shape = _sides(stream, wanted, max_side)
     core = Binding(sizes, missing, (), any_shape)
     cores = [signature.core_shape(o, core) for o in signature.inputs]
@@ -80,7 +81,7 @@ def random_shapes(
         if mix and any(d.or_one for d in operand.dimensions) and stream.one(3) == 0:
             cores[position] = _as_ones(operand, cores[position], missing)
     largest = max(map(len, cores))
-    usual = wanted if signature.elementwise else 1 + index % 2
+    usual = wanted if signature.elementwise else 1 + stream.one(2)
     loop_rank = usual if rank is None else rank - largest
     if not loops:
         return bound(op, cores) if rank in (None, largest) else None
@@ -147,18 +148,17 @@ def _loop_variants(op: Op, loop: Shape, count: int) -> list[tuple[Shape, ...]]:
     return [*((variant,) * count for variant in variants), *turned]
 
 
-def _random_missing(signature: Signature, stream: Stream, index: int, rank: int | None) -> frozenset[str]:
+def _random_missing(op: Op, seed: int, index: int, rank: int | None) -> frozenset[str]:
     """Which `?` dimensions to leave out: none, one, or all of them, in turn; as many as a low rank needs."""
+    signature = op.gufunc
     optional = sorted(signature.optional)
     if not optional:
         return frozenset()
     if rank is not None:
         largest = max(len(o.dimensions) for o in signature.inputs)
         return frozenset(optional) if rank < largest else frozenset()
-    turn = index % 5
-    if turn in (0, 1, 2):
-        return frozenset()
-    return frozenset(optional) if turn == 3 else frozenset([stream.choice(optional)])
+    subsets = [(), (), (), tuple(optional), *((name,) for name in optional)]
+    return frozenset(in_turn(subsets, index, op.name, seed, "missing"))
 
 
 def _sides(stream: Stream, rank: int, max_side: int) -> Shape:

@@ -26,7 +26,7 @@ class Stream:
 
     def integers(self, below: int, shape: tuple[int, ...] = ()) -> NDArray[np.int64]:
         """Integers in [0, below), as an array of `shape`."""
-        # Modulo bias is below 2^-40 for every range drawn here.
+        # Modulo bias is `below` / 2^64, nothing that a check could notice.
         raw = self._bits.random_raw(math.prod(shape))
         return (np.asarray(raw, np.uint64) % np.uint64(below)).astype(np.int64).reshape(shape)
 
@@ -50,9 +50,25 @@ class Stream:
         """One of several."""
         return options[self.one(len(options))]
 
+    def shuffled(self, options: Sequence[T]) -> list[T]:
+        """All of them, in random order."""
+        rest, result = list(options), []
+        while rest:
+            result.append(rest.pop(self.one(len(rest))))
+        return result
+
     def dyadic(self, shape: tuple[int, ...], bits: int = 3) -> NDArray[np.float64]:
         """Signed numbers of few mantissa bits in +-[1/2, 3/2]: none near zero, so that none hides an error."""
         steps = 2**bits
         magnitude = 0.5 + self.integers(steps + 1, shape) / steps
         signed: NDArray[np.float64] = np.where(self.integers(2, shape) == 1, magnitude, -magnitude)
         return signed
+
+
+def in_turn(options: Sequence[T], index: int, *keys: object) -> T:
+    """Number `index` of an endless sequence that goes through all options, each round in another random order.
+
+    Draws that take turns by different keys meet in all combinations: index % n would tie them to each other.
+    """
+    round_, place = divmod(index, len(options))
+    return Stream(*keys, round_).shuffled(options)[place]

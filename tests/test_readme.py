@@ -8,8 +8,8 @@ from conftest import Gradcheck, WriteFile
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-def blocks() -> list[str]:
-    return re.findall(r"^```\w*\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(page: str = README) -> list[str]:
+    return re.findall(r"^```\w*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def without_figures(text: str) -> str:
@@ -37,8 +37,16 @@ def test_the_mended_example_passes(gradcheck: Gradcheck, op_file: WriteFile) -> 
     assert gradcheck("run", "my_ops.py").code == 0
 
 
+def test_the_example_of_the_docs_passes(gradcheck: Gradcheck, tmp_path: Path) -> None:
+    """The op file of docs/writing-ops.md, as it stands there."""
+    page = (Path(__file__).parent.parent / "docs" / "writing-ops.md").read_text(encoding="utf-8")
+    (tmp_path / "my_ops.py").write_text(blocks(page)[0], encoding="utf-8")
+
+    assert gradcheck("run", "my_ops.py").code == 0
+
+
 def test_the_options_of_the_readme_exist(gradcheck: Gradcheck) -> None:
     """Each `--option` in the table of uses is in `run --help`."""
-    known = gradcheck("run", "--help").stdout
+    known = re.findall(r"--[a-z-]+", gradcheck("run", "--help").stdout)
 
-    assert [o for o in re.findall(r"`(--[a-z-]+)", README) if o not in known] == []
+    assert set(re.findall(r"`(--[a-z-]+)", README)) - set(known) == set()

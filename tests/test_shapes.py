@@ -12,7 +12,6 @@ from gradcheck_cli.registry import installed_ops
 from gradcheck_cli.sample import Sampler, Sampling
 from gradcheck_cli.shapes import Shapes, bound, check_size, family, random_shapes
 from gradcheck_cli.signature import Shape
-from gradcheck_cli.stream import Stream
 
 
 def forward(*inputs: Any) -> Any: ...
@@ -41,7 +40,7 @@ def partners(given: Op, *shapes: Shape) -> list[Any]:
 def drawn(given: Op, count: int = 40, **options: Any) -> list[Shapes]:
     """Random shapes of the first cases, those that exist."""
     settings: dict[str, Any] = {"loops": bool(given.loops), "rank": None, "max_side": 4, "mix": True, **options}
-    shapes = [random_shapes(given, Stream("shapes", i), i, **settings) for i in range(count)]
+    shapes = [random_shapes(given, 0, i, **settings) for i in range(count)]
     return [s for s in shapes if s is not None]
 
 

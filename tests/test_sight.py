@@ -272,4 +272,4 @@ def test_the_complex_step_narrows_what_the_ladder_leaves_wide() -> None:
 
     assert right[0] is not None
     assert right[1] is not None
-    assert right[0] < 0.1 * right[1]
+    assert right[0] < 0.5 * right[1]

@@ -34,11 +34,11 @@ def coordinates(case: Case, position: int, entries: Sequence[int] | None = None)
     free = type(domain).project is Domain.project
     for entry in range(x.size) if entries is None else entries:
         if free:
-            yield Direction(((position, entry),))
+            yield Direction(((position, entry),), entry)
         else:
             unit = np.zeros(x.shape)
             unit.reshape(-1)[entry] = 1.0
-            yield Direction(((position, domain.project(unit)),))
+            yield Direction(((position, domain.project(unit)),), entry)
 
 
 def joint(case: Case, positions: Sequence[int]) -> Direction:

@@ -17,12 +17,13 @@ from gradcheck_cli.numeric import classic
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.numeric.complex_step import sharpen
 from gradcheck_cli.numeric.curves import Direction, ForwardCurves
-from gradcheck_cli.numeric.estimate import Estimates, FloatArray, Outcome
+from gradcheck_cli.numeric.estimate import Estimates, FloatArray, Outcome, concatenate
 from gradcheck_cli.numeric.ladder import SECOND_LOOK, differentiate
 
 Array = NDArray[Any]
 
 _WIDE = 1e-9  # of the largest slope: a bar that the complex step should try to narrow
+_AT_ONCE = 2**24  # directions times outputs that are differentiated at once
 _PER_OUTPUT, _ROWS = 2**20, 16  # values per step, and directions, that a second look takes per output element at once
 
 
@@ -88,9 +89,21 @@ class Judgement:
 
         Several kinks may meet in one output there, and |x| - |y| has subgradients outside of its one-sided slopes.
         """
-        dense = np.array([not d.is_unit for d in self.directions], dtype=bool)
+        dense = np.array([d.entry is None for d in self.directions], dtype=bool)
         mixed: NDArray[np.bool_] = dense & (self.measured.outcome == Outcome.KINK) & self._outside
         return mixed
+
+    def put(self, rows: NDArray[np.intp], slopes: Slopes) -> Judgement:
+        """The same with other measurements along some of the directions."""
+        return Judgement(self.directions, self.claimed, self.measured.put(rows, slopes))
+
+    def unless_far_off(self, other: Judgement, rows: NDArray[np.intp]) -> Judgement:
+        """The same, but as in `other` where no output's noise, step or jump can explain the claim.
+
+        What is worse than a kink decides nothing; but a claim beyond all candidate slopes is wrong whichever was meant.
+        """
+        hopeless = self._outside[rows] & (self.measured.outcome[rows] > Outcome.KINK)
+        return self.put(rows[hopeless], other.measured.take(rows[hopeless]))
 
     def take(self, rows: Sequence[int]) -> Judgement:
         """The same for some of the directions."""
@@ -108,26 +121,50 @@ def judge(
 
     `gradients` and `floors` (backward's own rounding) are real arrays by input position.
     """
-    claimed = np.array([d.dot(gradients) for d in directions])
-    curves = _curves(oracle, directions, projected=True)
-    # x + t v is rounded, and so is the dot product: by an ulp of every term.
-    floor = np.array([d.weigh(floors) + curves.epsilon * d.weigh(gradients) for d in directions])
     if tolerances:
-        return Judgement(directions, claimed, _slopes(classic.differentiate(curves, tolerances), floor))
-    first = Judgement(directions, claimed, _slopes(_differentiate(curves), floor))
-    # Kinks and worse come first, then what looks most wrong.
+        claimed = np.array([d.dot(gradients) for d in directions])
+        estimates = classic.differentiate(_curves(oracle, directions, projected=True), tolerances)
+        return Judgement(directions, claimed, _slopes(estimates, np.zeros(len(directions))))
+    first = glance(oracle, directions, gradients, floors)
     doubtful = np.flatnonzero(first.wrong | (first.measured.outcome != Outcome.SMOOTH))
-    doubtful = doubtful[np.lexsort((-first.deviation[doubtful], first.wrong[doubtful]))]
-    if not doubtful.size:
-        return first
-    again = [directions[i] for i in doubtful]
-    second = _slopes(_differentiate(_curves(oracle, again, projected=True), SECOND_LOOK), floor[doubtful])
-    judgement = Judgement(directions, claimed, first.measured.put(doubtful, second))
-    for rows in _batches(doubtful, oracle.weights.size):
-        kinks, slopes = _per_output(oracle, [directions[i] for i in rows], floor[rows])
-        judgement = Judgement(directions, claimed, judgement.measured.put(rows[kinks], slopes))
-        if judgement.take(rows.tolist()).wrong.any():
-            break  # One confirmed error is enough: the rest is counted by the projected slopes.
+    floor = _floor(oracle, directions, gradients, floors)
+    return _look_again(oracle, first, doubtful, floor) if doubtful.size else first
+
+
+def glance(
+    oracle: Oracle, directions: list[Direction], gradients: Mapping[int, Array], floors: Mapping[int, Array]
+) -> Judgement:
+    """One look along each direction: enough to believe that a slope is right."""
+    claimed = np.array([d.dot(gradients) for d in directions])
+    floor = _floor(oracle, directions, gradients, floors)
+    return Judgement(directions, claimed, _slopes(_differentiate(oracle, directions), floor))
+
+
+def _floor(
+    oracle: Oracle, directions: list[Direction], gradients: Mapping[int, Array], floors: Mapping[int, Array]
+) -> FloatArray:
+    """What rounding may do to <v, g>: that of backward, of x + t v and of the dot product."""
+    return np.array([d.weigh(floors) + oracle.epsilon * d.weigh(gradients) for d in directions])
+
+
+def _look_again(oracle: Oracle, first: Judgement, doubtful: NDArray[np.intp], floor: FloatArray) -> Judgement:
+    """Other steps for what is wrong or not smooth; then, input by input, per output element.
+
+    A gradient is wrong only where two looks say so: a slope that the first look could not judge cannot become wrong.
+    """
+    again = [first.directions[i] for i in doubtful]
+    second = first.put(doubtful, _slopes(_differentiate(oracle, again, SECOND_LOOK), floor[doubtful]))
+    alone = second.wrong & ~np.isin(first.measured.outcome, (Outcome.SMOOTH, Outcome.KINK))
+    judgement = second.put(np.flatnonzero(alone), first.measured.take(alone))
+    by_input: dict[tuple[int, ...], list[int]] = {}
+    for row in doubtful[np.lexsort((-judgement.deviation[doubtful], judgement.wrong[doubtful]))]:
+        by_input.setdefault(tuple(p for p, _ in first.directions[row].moves), []).append(int(row))
+    for rows in by_input.values():  # Kinks and worse come first, then what looks most wrong.
+        for batch in _batches(np.array(rows), oracle.weights.size):
+            rough, slopes = _per_output(oracle, [first.directions[i] for i in batch], floor[batch])
+            judgement = judgement.put(batch[rough], slopes).unless_far_off(judgement, batch[rough])
+            if judgement.take(batch.tolist()).wrong.any():
+                break  # One confirmed error is enough for an input: the rest is counted by the projected slopes.
     return judgement
 
 
@@ -138,11 +175,16 @@ def _batches(rows: NDArray[np.intp], width: int) -> Iterator[NDArray[np.intp]]:
         yield rows[start : start + size]
 
 
-def _differentiate(curves: ForwardCurves, stretch: float = 1.0) -> Estimates:
-    """The ladder; where its bars are wide, the complex step may have a second opinion."""
-    found = differentiate(curves, stretch=stretch)
-    wide = found.bar > _WIDE * np.max(np.abs(found.value), initial=0.0, where=np.isfinite(found.value))
-    return sharpen(found, curves) if wide.any() else found
+def _differentiate(oracle: Oracle, directions: Sequence[Direction], stretch: float = 1.0) -> Estimates:
+    """The ladder, and the complex step for a second opinion where bars are wide; as many at once as memory allows."""
+    size = max(_AT_ONCE // max(oracle.weights.size, 1), 1)
+    parts = []
+    for start in range(0, len(directions), size):
+        curves = _curves(oracle, directions[start : start + size], projected=True)
+        found = differentiate(curves, stretch=stretch)
+        wide = found.bar > _WIDE * np.max(np.abs(found.value), initial=0.0, where=np.isfinite(found.value))
+        parts.append(sharpen(found, curves) if wide.any() else found)
+    return concatenate(parts)
 
 
 def _curves(oracle: Oracle, directions: Sequence[Direction], projected: bool) -> ForwardCurves:
@@ -157,20 +199,22 @@ def _slopes(estimates: Estimates, floor: FloatArray) -> Slopes:
 
 
 def _per_output(oracle: Oracle, directions: Sequence[Direction], floor: FloatArray) -> tuple[NDArray[np.intp], Slopes]:
-    """Which directions meet a kink in some output element, and their slopes: sums of intervals w_i [low_i, high_i].
+    """Which directions meet a kink or worse in some output element, and sums of intervals w_i [low_i, high_i] for them.
 
-    Projecting on the cotangent first would hide kinks of opposite sign: relu(t) - relu(-t) = t looks smooth.
+    Projecting on the cotangent first would hide kinks of opposite sign: relu(t) - relu(-t) = t looks smooth; and a sum
+    of functions that move in steps looks like one that is merely rough.
     """
     weights = oracle.weights
     e = differentiate(_curves(oracle, directions, projected=False), stretch=SECOND_LOOK)
-    # All smooth is no news, and something worse than a kink no help.
-    rows = np.flatnonzero(np.max(e.outcome, axis=1) == Outcome.KINK)
-    ends = weights * e.low[rows], weights * e.high[rows]
+    worst = np.max(np.where(weights == 0, int(Outcome.SMOOTH), e.outcome), axis=1)
+    rows = np.flatnonzero(worst >= Outcome.KINK)
+    slope, bar, low, high = (np.nan_to_num(x[rows], nan=0.0) for x in (e.value, e.bar, e.low, e.high))
+    ends = weights * low, weights * high
     slopes = Slopes(
-        value=e.value[rows] @ weights,
-        bar=e.bar[rows] @ np.abs(weights) + floor[rows],
+        value=slope @ weights,
+        bar=np.sum(np.where(weights == 0, 0.0, bar * np.abs(weights)), axis=1) + floor[rows],
         low=np.sum(np.minimum(*ends), axis=1),
         high=np.sum(np.maximum(*ends), axis=1),
-        outcome=np.full(len(rows), int(Outcome.KINK)),
+        outcome=worst[rows],
     )
     return rows, slopes

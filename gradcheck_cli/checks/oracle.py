@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.case import Case
+from gradcheck_cli.case import Case, widened
 from gradcheck_cli.numeric.curves import Function
 from gradcheck_cli.pairs import as_complex, as_real
 
 Array = NDArray[Any]
-
-_WIDER = {"float32": "float64", "complex64": "complex128"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class Oracle:
     inputs: list[Array]
     weights: NDArray[np.float64]
     limits: list[tuple[float, float]]
+    epsilon: float  # spacing of 1.0 in the coarsest dtype around
 
 
 def oracle_of(case: Case) -> Oracle:
@@ -39,7 +38,7 @@ def oracle_of(case: Case) -> Oracle:
     A float32 forward rounds at 1e-7 and its slopes at 1e-5; the same function in float64 judges a float32 gradient
     far more finely.
     """
-    inputs = _wide_inputs(case) or list(case.inputs)
+    inputs = list((widened(case) or case).inputs)
     are_complex = [x.dtype.kind == "c" for x in inputs]
 
     def forward(reals: Sequence[Array]) -> Sequence[Array]:
@@ -57,19 +56,6 @@ def oracle_of(case: Case) -> Oracle:
     real = not any(are_complex) and all(y.dtype.kind == "f" for y in case.outputs.arrays) and not case.mutated
     limits = [domain.limits for domain in case.op.domains]
     reals = [as_real(x) for x in inputs]
-    return Oracle(forward, analytic if real else None, reals, np.concatenate(weights), limits)
-
-
-def _wide_inputs(case: Case) -> list[Array] | None:
-    """The inputs in double precision, if forward then answers in double precision."""
-    if not any(x.dtype.name in _WIDER for x in case.inputs):
-        return None
-    wide = [x.astype(_WIDER.get(x.dtype.name, x.dtype)) for x in case.inputs]
-    try:
-        outputs = case.op.run([x.copy() for x in wide], case.params).arrays
-    except Exception:  # A forward for single precision alone.
-        return None
-    assert case.outputs is not None
-    same_shapes = [y.shape for y in outputs] == [y.shape for y in case.outputs.arrays]
-    single = any(y.dtype.kind in "fc" and y.dtype not in (np.float64, np.complex128) for y in outputs)
-    return wide if same_shapes and not single else None
+    floats = [x for x in (*inputs, *case.outputs.arrays) if x.dtype.kind in "fc"]
+    epsilon = max(float(np.finfo(x.dtype).eps) for x in floats)
+    return Oracle(forward, analytic if real else None, reals, np.concatenate(weights), limits, epsilon)

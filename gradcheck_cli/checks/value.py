@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import rounding
-from gradcheck_cli.case import Case
+from gradcheck_cli.case import Case, natural_slope
 from gradcheck_cli.checks.directions import coordinates, directions_of, joint
 from gradcheck_cli.checks.finding import Finding, Severity
-from gradcheck_cli.checks.judgement import Judgement, judge
+from gradcheck_cli.checks.judgement import Judgement, glance, judge
 from gradcheck_cli.checks.oracle import Oracle, oracle_of
+from gradcheck_cli.errors import UsageError
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.numeric.curves import Direction
 from gradcheck_cli.numeric.estimate import Outcome
@@ -25,6 +26,7 @@ Array = NDArray[Any]
 MODES = ("auto", "full", "probe")
 MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}  # a pass must have been able to see this much
 _LOCATE = 64  # entries to look at beside the one that is shown, after a random direction found a failure
+_LARGE = 100_000  # entries beyond which only the one that is shown is looked for
 _FEW = 1024  # entries that may all be asked one by one where random directions cannot be judged
 _SHOWN = 16  # entries that are not finite, to look at
 
@@ -36,6 +38,15 @@ class Judging:
     mode: str = "auto"
     min_resolution: float | None = None  # None: by dtype
     tolerances: Classic | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"mode {self.mode!r} is none of {', '.join(MODES)}")
+        least = self.min_resolution
+        if least is not None and not 0 < least < 1:
+            raise UsageError(f"min_resolution is {least!r}; it must lie between 0 and 1")
+        if least is not None and self.tolerances:
+            raise UsageError("min_resolution goes with error bars, not with the classic test (eps, rtol, atol)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ class _ValueCheck:
 
     def _judge_finite(self, position: int, judgement: Judgement) -> None:
         name = self.case.op.names[position]
-        method = "full" if len(self.rows[position]) == self.gradients[position].size else "probe"
+        method = "full" if all(d.entry is not None for d in judgement.directions) else "probe"
         if method == "probe" and self._lost_among_kinks(position, judgement):
             judgement, method = self._judge(list(coordinates(self.case, position))), "full"
         scale = _scale(self.case, self.gradients[position], judgement)
@@ -141,7 +152,9 @@ class _ValueCheck:
         judgement = judge(self.oracle, directions, filled, floors, self.judging.tolerances)
         self.results.append(InputResult(name, bool(judgement.judged.any()), None, None, "probe"))
         # A slope that is known to a percent is finite; one that is not may be the foot of a vertical tangent.
-        known = judgement.judged & (judgement.measured.bar <= 0.01 * np.maximum(np.abs(judgement.measured.value), 1.0))
+        size = np.abs(judgement.measured.value)
+        known = judgement.judged & (judgement.measured.bar <= 0.01 * np.maximum(size, 1.0))
+        known &= size <= np.finfo(self.case.inputs[position].dtype).max  # or it had to overflow
         if not known.any():
             self._report_unjudged(name, judgement)
             return
@@ -158,29 +171,27 @@ class _ValueCheck:
 
         Halving the direction finds one wrong entry in log2(n) steps; others spread over the input tell how many.
         """
-        if any(judgement.directions[row].is_unit for row in np.flatnonzero(judgement.wrong)):
-            return judgement.take([r for r, d in enumerate(judgement.directions) if d.is_unit])
+        single = [row for row, direction in enumerate(judgement.directions) if direction.entry is not None]
+        if judgement.wrong[single].any():
+            return judgement.take(single)
         size = self.gradients[position].size
         found = self._bisect(position, judgement.directions[int(np.argmax(judgement.wrong))])
-        entries = np.linspace(0, size - 1, min(_LOCATE, size)).astype(int)
-        along = self._judge(list(coordinates(self.case, position, np.unique([*entries, *found]).tolist())))
+        others = np.linspace(0, size - 1, min(_LOCATE, size) if size <= _LARGE else 0).astype(int)
+        entries = np.unique(np.array([*others, *found], dtype=int)).tolist()
+        along = self._judge(list(coordinates(self.case, position, entries))) if entries else judgement
         return along if along.wrong.any() else judgement
 
     def _bisect(self, position: int, direction: Direction) -> list[int]:
-        """The entry that is left when the wrong half of a direction is kept again and again; none if it gets lost."""
+        """The entry that is left when the wrong half of a direction is kept again and again; a glance decides."""
         ((_, step),) = direction.moves
         entries = np.arange(self.gradients[position].size)
         while len(entries) > 1:
-            halves = np.array_split(entries, 2)
-            masked = []
-            for half in halves:
-                part = np.zeros(np.shape(step))
-                part.reshape(-1)[half] = np.reshape(step, -1)[half]
-                masked.append(Direction(((position, part),), random=True))
-            judgement = self._judge(masked)
-            if not judgement.wrong.any():
-                return []
-            entries = halves[int(np.argmax(np.where(judgement.wrong, judgement.deviation, -1.0)))]
+            half = entries[: len(entries) // 2]
+            part = np.zeros(np.shape(step))
+            part.reshape(-1)[half] = np.reshape(step, -1)[half]
+            masked = Direction(((position, part),), random=True)
+            looks_wrong = bool(glance(self.oracle, [masked], self.gradients, self.floors).wrong[0])
+            entries = half if looks_wrong else entries[len(half) :]
         return entries.tolist()
 
     def _report_wrong(self, position: int, judgement: Judgement) -> None:
@@ -189,14 +200,13 @@ class _ValueCheck:
         count, checked = int(judgement.wrong.sum()), len(judgement.directions)
         worst = int(np.argmax(np.where(judgement.wrong, judgement.deviation, -1.0)))
         direction = judgement.directions[worst]
-        step = direction.moves[0][1]
-        entry = _index(step, gradient.shape) if isinstance(step, int) else " along a random direction"
-        among = f" {count} of {checked} entries differ." if direction.is_unit and checked > 1 else ""
+        entry = " along a random direction" if direction.entry is None else _index(direction.entry, gradient.shape)
+        among = f" {count} of {checked} entries differ." if direction.entry is not None and checked > 1 else ""
         evidence = {
             "claimed": float(judgement.claimed[worst]),
             "numeric": float(judgement.measured.value[worst]),
             "bar": float(judgement.measured.bar[worst]),
-            "entry": step if isinstance(step, int) else None,
+            "entry": direction.entry,
             "wrong": count,
             "checked": checked,
         }
@@ -216,8 +226,10 @@ class _ValueCheck:
         self._add("GC502", cause, Severity.INCONCLUSIVE, name, message, {"resolution": resolution, "floor": own})
 
     def _report_unjudged(self, name: str, judgement: Judgement) -> None:
-        unjudged = ~judgement.judged if not judgement.judged.all() else judgement.judged
-        worst = Outcome(int(np.max(judgement.measured.outcome[unjudged])))
+        unjudged = ~judgement.judged
+        if not unjudged.any():  # Judged, but not known well enough to say that a slope is finite.
+            unjudged = judgement.judged
+        worst = Outcome(int(np.bincount(judgement.measured.outcome[unjudged].astype(int)).argmax()))
         share = f"{int(unjudged.sum())} of {len(judgement.directions)}"
         message = f"grad {name}: {share} slopes cannot be judged: {_REASONS[worst]}"
         self._add("GC501", worst.name.lower(), Severity.INCONCLUSIVE, name, message)
@@ -243,12 +255,12 @@ class _ValueCheck:
 
 
 _REASONS = {
-    Outcome.SMOOTH: "the error bar is infinite",
+    Outcome.SMOOTH: "the error bar is too wide",
     Outcome.KINK: "several kinks meet along the direction",
     Outcome.JUMP: "forward jumps here",
     Outcome.NOISY: "forward's own noise hides the slope",
     Outcome.QUANTISED: "forward moves in steps",
-    Outcome.ILL_CONDITIONED: "rounding the input moves the slope",
+    Outcome.ILL_CONDITIONED: "the slope grows without bound, or rounding the input moves it",
     Outcome.OUTSIDE: "forward is not finite around this point",
     Outcome.NONDETERMINISTIC: "forward does not repeat itself",
 }
@@ -257,7 +269,7 @@ _REASONS = {
 def _difference(where: str, judgement: Judgement, row: int) -> str:
     """Both numbers, and how far they are apart."""
     claimed, measured = float(judgement.claimed[row]), judgement.measured
-    relative = float(judgement.deviation[row]) / max(abs(float(measured.value[row])), abs(claimed))
+    relative = float(judgement.deviation[row]) / (abs(float(measured.value[row])) or abs(claimed))
     if measured.outcome[row] == Outcome.KINK:
         low, high = (0.0 if abs(s[row]) <= measured.bar[row] else s[row] for s in (measured.low, measured.high))
         slopes = f"at this kink any slope from {low:.6g} to {high:.6g} would be right"
@@ -277,17 +289,13 @@ def _scale(case: Case, gradient: Array, judgement: Judgement) -> float:
     A gradient of zero to within its error bar has no largest entry; the natural size of a slope, |w| |f| / |x|,
     stands in for it.
     """
-    units = np.array([d.is_unit for d in judgement.directions], dtype=bool)
+    units = np.array([d.entry is not None for d in judgement.directions], dtype=bool)
     slopes = np.abs(judgement.measured.value[units & judgement.judged])
     largest = float(max(np.max(np.abs(gradient)), np.max(slopes, initial=0.0)))
     bars = judgement.measured.bar[judgement.judged]
     if largest > np.max(bars, initial=0.0):
         return largest
-    assert case.outputs is not None
-    outputs = max(float(np.max(np.abs(y), initial=0.0)) for y in case.outputs.arrays)
-    inputs = max(float(np.max(np.abs(x), initial=1.0)) for x in case.inputs if x.dtype.kind in "fc")
-    weights = max(float(np.max(np.abs(w), initial=0.0)) for w in case.cotangents)
-    return max(largest, weights * outputs / inputs) or 1.0
+    return max(largest, natural_slope(case)) or 1.0
 
 
 def _resolution(judgement: Judgement, method: str) -> float:
@@ -296,7 +304,7 @@ def _resolution(judgement: Judgement, method: str) -> float:
     if method == "full":
         return float(np.max(bars))
     # Along a random direction an entry's error is multiplied by |v| >= 1/2; every probe sees every entry.
-    return 2 * min(float(b) for b, d in zip(bars, judgement.directions, strict=True) if not d.is_unit)
+    return 2 * min(float(b) for b, d in zip(bars, judgement.directions, strict=True) if d.entry is None)
 
 
 def _index(entry: int, shape: tuple[int, ...]) -> str:

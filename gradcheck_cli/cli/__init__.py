@@ -39,6 +39,8 @@ def cli() -> None:
 def main() -> NoReturn:
     """The console script: run the command, turn every error into one line and an exit code."""
     _one_blas_thread()
+    if sys.stdout is None:  # Closed by the caller (>&-): there is nowhere to write to.
+        sys.exit(INTERNAL_ERROR)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = cli.main(prog_name="gradcheck", standalone_mode=False) or 0

@@ -59,7 +59,8 @@ def command(**options: Any) -> int:
 
     Without --eps, --rtol and --atol there is no tolerance: every numeric derivative carries its own error bar.
 
-    Exit codes: 0 all passed, 1 a gradient is wrong, 2 bad usage, 3 output failed, 5 nothing was checked.
+    Exit codes: 0 all passed, 1 a gradient is wrong or was never judged or an op raised, 2 bad usage or a bad op file,
+    3 gradcheck itself or its output failed, 5 nothing was checked.
     """
     from gradcheck_cli.cli.select import select
     from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr

@@ -20,6 +20,9 @@ class Classic:
     atol: float = 1e-5
 
     def __post_init__(self) -> None:
+        numbers = (self.eps, self.rtol, self.atol)
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            raise UsageError(f"eps, rtol and atol must be numbers, not {numbers}")
         if not 1e-12 <= self.eps <= 1:
             raise UsageError(f"eps is {self.eps:g}; a step between 1e-12 and 1 can be told from rounding")
         if not 0 <= self.rtol < 1:

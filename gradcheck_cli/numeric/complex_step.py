@@ -18,6 +18,7 @@ ComplexArray = NDArray[np.complexfloating[Any, Any]]
 
 STEPS = (1e-20, 1e-30)  # h^2 is far below rounding for both; an analytic function cannot tell them apart
 SAME_VALUE = 16.0  # ulps between the real part and f(x): another code path shows up here
+SMALLEST = 2.0**-1022  # below it digits are lost, so that no bar is narrower
 SAME_SLOPE = 64.0  # ulps between the two steps: a lost imaginary part, or one that is not linear in h
 
 
@@ -52,7 +53,7 @@ def sharpen(found: Estimates, curves: ComplexCurves) -> Estimates:
         believed &= np.abs(slope - found.value) <= found.bar
         believed &= found.outcome == Outcome.SMOOTH
         # Never tighter than the two opinions differ: one of them may be off, and which is not known.
-        bar = np.maximum(SAME_SLOPE * ulp, np.abs(slope - found.value))
+        bar = np.maximum(SAME_SLOPE * ulp + SMALLEST, np.abs(slope - found.value))
         believed &= bar < found.bar
     value = np.where(believed, slope, found.value)
     return replace(

@@ -24,12 +24,8 @@ class Direction:
     """A direction in input space: for each input that moves, a flat coordinate or an array of the input's shape."""
 
     moves: tuple[tuple[int, int | Array], ...]
+    entry: int | None = None  # which single entry it asks about, if it does (a domain may move others along)
     random: bool = False  # signs drawn at random: independent of whatever they are multiplied with
-
-    @property
-    def is_unit(self) -> bool:
-        """Whether it moves single entries by one."""
-        return all(isinstance(step, int) for _, step in self.moves)
 
     def dot(self, gradients: Mapping[int, Array]) -> float:
         """<v, g>, where `gradients` has an array for each input that moves."""

@@ -6,6 +6,7 @@ This file is the seam between whoever samples a function (`curves.py`) and whoev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -76,3 +77,15 @@ class Estimates:
     high: FloatArray  # larger one-sided slope at a kink, else `value`
     outcome: IntArray  # Outcome
     calls: int  # forward evaluations spent
+
+
+def concatenate(parts: Sequence[Estimates]) -> Estimates:
+    """The estimates of several groups of curves, one below the other."""
+    return Estimates(
+        value=np.concatenate([part.value for part in parts]),
+        bar=np.concatenate([part.bar for part in parts]),
+        low=np.concatenate([part.low for part in parts]),
+        high=np.concatenate([part.high for part in parts]),
+        outcome=np.concatenate([part.outcome for part in parts]),
+        calls=sum(part.calls for part in parts),
+    )

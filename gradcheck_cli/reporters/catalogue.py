@@ -12,6 +12,7 @@ from gradcheck_cli.reporters.screen import draw, table
 from gradcheck_cli.reporters.text import count, printable
 from gradcheck_cli.source import place_of
 
+_ROOM_FOR_PARAMS = 100  # columns; below, `gradcheck show` has them
 _LOOPS = {
     True: "yes: batched and broadcast operands are drawn, and failures there count",
     False: "no: only core shapes are drawn",
@@ -21,9 +22,13 @@ _LOOPS = {
 
 def render_list(ops: Sequence[Op], width: int | None, color: bool) -> str:
     """A table of ops, one line each."""
-    grid = table({"op": "", "signature": "", "params": "", "formula": "cut"})
+    roomy = width is None or width >= _ROOM_FOR_PARAMS
+    grid = table({"op": "", "signature": "", **({"params": ""} if roomy else {}), "formula": "cut"})
     for op in ops:
-        grid.add_row(*map(_text, (op.name, op.gufunc.text, " ".join(op.params) or "-", op.formula or "-")))
+        params = [" ".join(op.params) or "-"] if roomy else []
+        grid.add_row(*map(_text, (op.name, op.gufunc.text, *params, op.formula or "-")))
+    for column in grid.columns[:-1]:  # rich would rather shorten a name than a formula
+        column.min_width = max(len(str(cell)) for cell in column.cells)
     return draw([grid, Text(f"\n{count(len(ops), 'op')}; gradcheck show OP tells more")], width, color)
 
 

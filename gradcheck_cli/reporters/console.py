@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradcheck_cli.checks import CaseResult
-from gradcheck_cli.checks.finding import Finding, Severity, Verdict
+from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.reporters.screen import draw, table
 from gradcheck_cli.reporters.text import count, number, printable
 from gradcheck_cli.runner import OpResult, RunFinished
@@ -41,7 +41,7 @@ def render(run: RunFinished, *, width: int | None = None, color: bool = False, v
 
 def _parts(run: RunFinished, verbosity: int, brief: bool) -> Iterator[RenderableType]:
     if verbosity >= 0 and run.ops:
-        yield _table(run, _per_case(run, verbosity), brief)
+        yield _table(run, _per_case(run, verbosity), brief, verbosity > 0)
     for result in run.ops:
         yield from _stories(result, verbosity)
     yield _summary(run)
@@ -51,20 +51,31 @@ def _per_case(run: RunFinished, verbosity: int) -> bool:
     return verbosity > 0 or run.asked == 1 or bool(run.options.sampling.shapes)
 
 
-def _table(run: RunFinished, per_case: bool, brief: bool) -> Table:
+def _table(run: RunFinished, per_case: bool, brief: bool, verbose: bool) -> Table:
     columns = {"op": "", "case" if per_case else "cases": "fold" if per_case else "number", "checked": "fold"}
     grid = table({**columns, "worst": "number", "resolution": "number", "verdict": "fold"})
     for result in run.ops:
-        if result.skipped is not None:
-            row = _row(result.op.name, "-", [], Verdict.SKIP, result.skipped)
+        if result.skipped is not None or result.broken is not None:
+            row = _row(result.op.name, "-", [], result.verdict, result.skipped or result.broken or "")
             grid.add_row(*row)
         elif per_case:
-            for case in result.cases:
-                grid.add_row(*_row(result.op.name, case.case.name, [case], case.verdict, _remark([case], brief)))
+            for name, group in _alike(result.cases, apart=verbose or not run.options.sampling.shapes):
+                verdict = VERDICTS[max((f.severity for case in group for f in case.findings), default=Severity.NOTE)]
+                grid.add_row(*_row(result.op.name, name, group, verdict, _remark(group, brief)))
         else:
             cases = result.cases
             grid.add_row(*_row(result.op.name, str(len(cases)), cases, result.verdict, _remark(cases, brief)))
     return grid
+
+
+def _alike(cases: Sequence[CaseResult], apart: bool) -> Iterator[tuple[str, list[CaseResult]]]:
+    """Cases by name, in order; several draws of the same shapes and params share a row unless they are kept apart."""
+    groups: dict[object, list[CaseResult]] = {}
+    for case in cases:
+        groups.setdefault(id(case) if apart else case.case.name, []).append(case)
+    for group in groups.values():
+        name = group[0].case.name
+        yield name if len(group) == 1 else f"{name} x{len(group)}", group
 
 
 def _row(op: str, case: str, results: Sequence[CaseResult], verdict: Verdict, remark: str) -> list[Text]:
@@ -150,7 +161,7 @@ def _summary(run: RunFinished) -> Text:
         f"{count(inconclusive, 'case')} inconclusive" if inconclusive else "",
         f"{count(redrawn, 'inconclusive case')} redrawn" if redrawn else "",
         f"{count(dropped, 'param combination')} refused by forward" if dropped else "",
-        f"{count(refused, 'edge')} refused by forward" if refused else "",
+        f"{count(refused, 'edge')} refused by forward, or too large" if refused else "",
         str(run.options.judging.tolerances or ""),
         run.stopped or "",
     ]

@@ -59,6 +59,7 @@ def _op(result: OpResult) -> dict[str, Any]:
         "signature": op.gufunc.text,
         "place": op.place,
         "skipped": result.skipped,
+        "broken": result.broken,
         "unjudged": list(result.unjudged),
         "dropped": result.dropped,
         "refused": list(result.refused),
