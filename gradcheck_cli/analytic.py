@@ -89,8 +89,9 @@ def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) 
         spread = np.where(jumps, harmless, spread)
         pooled = np.sqrt(np.mean(np.square(spread))) if gradient.size else 0.0
         last = _LAST * np.abs(gradient) + _LARGEST * np.max(np.abs(gradient), initial=0.0)
-        last += _NATURAL * natural_slope(case) + np.finfo(case.inputs[position].dtype).tiny / epsilon
         floor: Array = _OWN * spread + _POOLED * pooled + epsilon * last
+        # In double precision only: what cancels in single precision shows beside the double.
+        floor += _NATURAL * 2.0**-52 * natural_slope(case) + np.finfo(case.inputs[position].dtype).tiny
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import rounding
-from gradcheck_cli.case import Case, natural_slope
+from gradcheck_cli.case import Case
 from gradcheck_cli.checks.directions import coordinates, directions_of, joint
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.judgement import Judgement, glance, judge
@@ -122,7 +122,7 @@ class _ValueCheck:
         method = "full" if all(d.entry is not None for d in judgement.directions) else "probe"
         if method == "probe" and self._lost_among_kinks(position, judgement):
             judgement, method = self._judge(list(coordinates(self.case, position))), "full"
-        scale = _scale(self.case, self.gradients[position], judgement)
+        scale = _scale(self.oracle, position, self.gradients[position], judgement)
         if judgement.wrong.any():
             worst = float(np.max(judgement.deviation[judgement.wrong])) / scale
             self.results.append(InputResult(name, True, worst, None, method))
@@ -283,11 +283,11 @@ def _percent(relative: float) -> str:
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
-def _scale(case: Case, gradient: Array, judgement: Judgement) -> float:
+def _scale(oracle: Oracle, position: int, gradient: Array, judgement: Judgement) -> float:
     """The largest entry of the gradient, which deviations and resolutions are relative to.
 
-    A gradient of zero to within its error bar has no largest entry; the natural size of a slope, |w| |f| / |x|,
-    stands in for it.
+    A gradient of zero to within its error bar has no largest entry; how fast the outputs vary over a unit step stands
+    in for it. (Not |f|/|x|: the slope of 1e8 + sin x is 1.)
     """
     units = np.array([d.entry is not None for d in judgement.directions], dtype=bool)
     slopes = np.abs(judgement.measured.value[units & judgement.judged])
@@ -295,7 +295,7 @@ def _scale(case: Case, gradient: Array, judgement: Judgement) -> float:
     bars = judgement.measured.bar[judgement.judged]
     if largest > np.max(bars, initial=0.0):
         return largest
-    return max(largest, natural_slope(case)) or 1.0
+    return oracle.variation(position) or largest or 1.0
 
 
 def _resolution(judgement: Judgement, method: str) -> float:
