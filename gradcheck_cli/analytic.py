@@ -35,7 +35,7 @@ _ODD = [(0x9E3779B97F4A7C15 * (2 * turn + 1)) % 2**64 for turn in range(len(_TUR
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
-    """What backward returned, entry by entry; `count` is how many there were, None for a bare value."""
+    """What backward returned, one entry per differentiated input if it did; `count` is how many there were."""
 
     entries: tuple[Any, ...]
     count: int

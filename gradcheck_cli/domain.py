@@ -57,7 +57,7 @@ class Interval(Domain):
     low: float = -math.inf
     high: float = math.inf
     avoided: tuple[float, ...] = ()
-    closed: bool = False  # whether the borders themselves belong to it
+    closed: bool = False  # whether the borders belong to it; random values keep clear of them all the same
 
     def __post_init__(self) -> None:
         if not self.low < self.high:

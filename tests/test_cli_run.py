@@ -608,3 +608,49 @@ def test_a_run_is_an_answer_before_one_looks_away(gradcheck: Gradcheck) -> None:
     gradcheck("run", "matmul", "--shape", "2,3,4,5")
 
     assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_list_of_ops_keeps_their_names_whole(gradcheck: Gradcheck, columns: int) -> None:
+    """Formulas give way, names and signatures do not."""
+    printed = gradcheck("list", COLUMNS=str(columns)).stdout
+
+    assert " mean_squared_error " in printed
+    assert " (n?,k),(k,m?)->(n?,m?) " in printed
+
+
+def test_a_failure_is_not_lost_where_a_later_case_is_too_large(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file("""
+        OPS = [
+            Op(np.sin, lambda grad, out, x: -grad * np.cos(x), "()->()", name="wrong"),
+            Op(np.cos, lambda grad, out, x: -grad * np.sin(x), "()->()", name="right"),
+        ]
+    """)
+    outcome = gradcheck("run", "my_ops.py", "--max-elements", "15")
+
+    assert {row["op"]: row["verdict"].split()[0] for row in table(outcome)} == {"wrong": "FAIL", "right": "pass"}
+    assert outcome.code == 1
+
+
+def test_a_param_that_no_shape_accepts_is_the_user_s_mistake(gradcheck: Gradcheck) -> None:
+    outcome = gradcheck("run", "sum", "--param", "axis=7")
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "axis=7" in outcome.stderr
+
+
+def test_a_declaration_that_breaks_late_leaves_the_other_results(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file("""
+        def broken(x):
+            raise RuntimeError("no choices today")
+
+        OPS = [
+            Op(np.sin, lambda grad, out, x: grad * np.cos(x), "()->()", name="fine"),
+            Op(np.sum, lambda grad, out, x, axis: grad, "(...)", params={"axis": broken}),
+        ]
+    """)
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert [row["op"] for row in table(outcome)] == ["fine", "sum"]
+    assert "no choices today" in outcome.stdout
+    assert outcome.code == 1

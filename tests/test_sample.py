@@ -486,3 +486,38 @@ def test_names_of_cases_read_like_code() -> None:
 def test_same_values(a: Any, b: Any, expected: bool) -> None:
     """NaN is the same as NaN, and shapes count."""
     assert same(np.asarray(a), np.asarray(b)) is expected
+
+
+@pytest.mark.parametrize("count", [5, 20, 30, 250])
+def test_every_listed_choice_is_met(count: int) -> None:
+    """However many there are: a backward that is wrong for one of them must not pass."""
+    op = copying(params={"p": list(range(count))})
+
+    assert {case.params["p"] for case in cases(op)} == set(range(count))
+
+
+def test_a_rare_choice_is_met_on_the_shapes_that_accept_it() -> None:
+    """Most ranks refuse axis 3; some case has it all the same."""
+    op = copying("(...)", params={"axis": [0, 1, 2, 3]})
+
+    def pick(x: Array, axis: int) -> Any:
+        return x + 0 * np.expand_dims(np.sum(x, axis=axis), axis)
+
+    assert 3 in {case.params["axis"] for case in cases(replace(op, forward=pick))}
+
+
+def test_a_random_case_that_is_too_large_is_left_out() -> None:
+    """Nobody asked for it; the others are drawn, and the loss is counted."""
+    sampler = Sampler(BUILT_IN["sin"], Sampling(max_elements=15))
+    sizes = [case.inputs[0].size for case in sampler]
+
+    assert 0 < max(sizes) <= 15
+    assert sampler.refused
+
+
+def test_small_given_shapes_are_drawn_until_some_entries_were_asked() -> None:
+    """One number may have the sign that hides a bug."""
+    drawn = cases(BUILT_IN["relu"], shapes=((),))
+
+    assert len(drawn) == 20
+    assert {bool(case.inputs[0] > 0) for case in drawn} == {False, True}

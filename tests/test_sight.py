@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import Op, Report, check, unbroadcast
+from gradcheck_cli import SPD, Op, Report, check, interval, unbroadcast
 from gradcheck_cli.registry import installed_ops
 
 Array = NDArray[Any]
@@ -273,3 +273,102 @@ def test_the_complex_step_narrows_what_the_ladder_leaves_wide() -> None:
     assert right[0] is not None
     assert right[1] is not None
     assert right[0] < 0.5 * right[1]
+
+
+# Right ops that were once called wrong, each beside a wrong one.
+
+
+def layernorm(x: Array) -> Any:
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+
+def layernorm_with(factor: float) -> Function:
+    def backward(grad: Array, out: Array, x: Array) -> Any:
+        mean = out * (grad * out).mean(-1, keepdims=True) * x.dtype.type(factor)
+        return (grad - grad.mean(-1, keepdims=True) - mean) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+    return backward
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_layernorm_that_uses_its_output_is_right(dtype: str) -> None:
+    """In float32 the rounding of `out` is many ulps, which the backward in float64 shows."""
+    right, wrong = (Op(layernorm, layernorm_with(f), "(n)->(n)", loops=True) for f in (1, 0))
+
+    assert all(check(right, seed=seed, dtype=dtype).passed for seed in range(4))
+    assert "GC201" in codes(check(wrong, dtype=dtype))
+
+
+def test_what_underflows_in_float32_is_not_wrong() -> None:
+    """The slope is 1e-64, and a float32 can only say 0."""
+
+    def bell(x: Array) -> Any:
+        return np.exp(-30 * x * x)
+
+    assert check(bell, lambda grad, out, x: -60 * x * out * grad, signature="()->()", dtype="float32").passed
+
+
+def test_a_gradient_that_cancels_to_nothing_is_not_wrong() -> None:
+    """Softmax over +-50: what is left of 1 - 1 is rounding."""
+
+    def softmax(x: Array) -> Any:
+        powers = np.exp(x - x.max(-1, keepdims=True))
+        return powers / powers.sum(-1, keepdims=True)
+
+    def backward(grad: Array, out: Array, _x: Array) -> Any:
+        return out * (grad - np.sum(grad * out, axis=-1, keepdims=True))
+
+    op = Op(softmax, backward, "(n)->(n)", domain=interval(-50, 50), loops=True)
+
+    assert all(check(op, seed=seed).passed for seed in range(4))
+
+
+def test_a_large_offset_is_no_excuse() -> None:
+    """The slope of 1e8 + sin x is 1, whatever the size of its values."""
+
+    def offset(x: Array) -> Any:
+        return np.asarray(1e8, x.dtype) + np.sin(x)
+
+    for dtype in ("float64", "float32"):
+        right = check(offset, lambda grad, _out, x: grad * np.cos(x), signature="()->()", dtype=dtype)
+        wrong = check(offset, lambda grad, _out, x: -grad * np.cos(x), signature="()->()", dtype=dtype)
+
+        assert right.passed
+        assert "GC201" in codes(wrong)
+
+
+def test_a_kink_in_one_input_is_not_blamed_for_a_bug_in_another() -> None:
+    """Each input is looked at again by itself."""
+
+    def three(a: Array, b: Array) -> Any:
+        return a.copy(), np.maximum(b, 0), np.maximum(-b, 0)
+
+    def backward(grads: Any, _outs: Any, _a: Array, b: Array) -> Any:
+        return 2 * grads[0], grads[1] * (b > 0) - grads[2] * (b < 0)
+
+    kinked = [(np.linspace(0.1, 2, 20), np.zeros(3))]
+    report = check(Op(three, backward, "(n),(m)", samples=kinked))
+
+    assert {finding.input for finding in report.findings if finding.code == "GC201"} == {"_a"}
+
+
+def test_a_wrong_gradient_of_a_symmetric_matrix_is_shown_by_its_entry() -> None:
+    """A coordinate of an SPD matrix moves two entries, and is one question all the same."""
+
+    def logdet(a: Array) -> Any:
+        return np.linalg.slogdet(a)[1]
+
+    def backward(factor: float) -> Function:
+        return lambda grad, _out, a: factor * grad[..., None, None] * np.swapaxes(np.linalg.inv(a), -1, -2)
+
+    right, wrong = (Op(logdet, backward(f), "(n,n)->()", domain=SPD, name="logdet") for f in (1, 2))
+
+    assert check(right).passed
+    assert any("grad a[" in finding.message for finding in check(wrong).findings)
+
+
+@pytest.mark.parametrize("size", [19, 40])
+def test_probe_means_directions_whatever_the_size(size: int) -> None:
+    report = check(np.tanh, tanh_backward, shapes=[(size,)], mode="probe")
+
+    assert {entry.method for case in report.result.cases for entry in case.inputs} == {"probe"}

@@ -1,4 +1,4 @@
-"""GC3xx and GC4xx: does forward run, stay finite, keep its promises and leave its inputs alone?"""
+"""GC4xx: does forward run, stay finite, keep its promises and leave its inputs alone?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gradcheck_cli.source import name_of, raised_at
 
 
 def check_forward(case: Case) -> Iterator[Finding]:
-    """Findings about forward; an ERROR or FAILURE among them means that no gradient can be judged."""
+    """Findings about forward; but for GC406, which is undone, a FAILURE means that no gradient can be judged."""
     name = name_of(case.op.forward)
     if case.outputs is None:
         assert case.error is not None

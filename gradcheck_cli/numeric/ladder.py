@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradcheck_cli.numeric.conclude import View, conclude
 from gradcheck_cli.numeric.estimate import BoolArray, Curves, Estimates, FloatArray, IntArray, Outcome
-from gradcheck_cli.numeric.judge import View, judge
 from gradcheck_cli.numeric.near import Neighbourhood
 from gradcheck_cli.numeric.probe import FEW_LEVELS
 from gradcheck_cli.numeric.rungs import Rungs
@@ -110,7 +110,7 @@ class Climb:
         needs = np.zeros(len(rungs.row), int)
         for begin in range(0, len(rungs.row), CHUNK):
             chunk = np.arange(begin, min(begin + CHUNK, len(rungs.row)))
-            found = judge(self.view(rungs, unit, chunk))
+            found = conclude(self.view(rungs, unit, chunk))
             at = (rungs.row[chunk], rungs.column[chunk])
             new = np.ones(len(chunk), bool)
             if only_better:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradcheck_cli.numeric.estimate import BoolArray, Curves, FloatArray, IntArray
-from gradcheck_cli.numeric.judge import LARGEST_GRAIN
 from gradcheck_cli.numeric.probe import (
     FEW_LEVELS,
     JUMP_FACTOR,
     JUMP_ULPS,
+    LARGEST_GRAIN,
     MANY_LEVELS,
     Probe,
     lattice,
@@ -62,7 +62,7 @@ class Neighbourhood:
         return np.asarray(np.maximum(np.maximum(rounding, SIGMAS * self.first.sigma[at]), self.grain[at]))
 
     def widen(self, rungs: Rungs, core: Sequence[int]) -> bool:
-        """Look wider where the probe was (almost) flat but the ladder moves, or saw a step; was anything found?"""
+        """Look wider where the probe was (almost) flat but the ladder moves, or saw a step; whether it did."""
         at = (rungs.row, rungs.column)
         floor = self.curves.epsilon * self.level[at]
         few = self.first.levels[at] <= FEW_LEVELS

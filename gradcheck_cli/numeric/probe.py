@@ -18,6 +18,7 @@ from gradcheck_cli.numeric.estimate import BoolArray, Curves, FloatArray, IntArr
 OFFSETS = np.array([-0.9871, -0.7213, -0.4637, -0.2179, 0.2591, 0.4919, 0.7577, 0.9463])
 JUMP_FACTOR = 12.0
 JUMP_ULPS = 64.0
+LARGEST_GRAIN = 2.0**-7  # of the largest value: a bfloat16's; coarser steps are the function's own
 KINK_FIT = 64.0  # two half-parabolas must fit this much better than one quartic to be believed
 FEW_LEVELS, MANY_LEVELS = 4, 7  # of nine values
 EUCLID_STEPS = 8
@@ -45,7 +46,8 @@ def window(curves: Curves) -> tuple[FloatArray, FloatArray]:
     # x = 0 has no ulp to go by, nor has an x that would make t^2 underflow.
     size = np.where(curves.size > curves.scale * 2.0**-100, curves.size, curves.scale)
     size = 2.0 ** np.floor(np.log2(size))
-    # No wider than 2^-15 of x itself: a window of 3e-8 is 3 % of x = 1e-6, and log is no quartic over that.
+    # No wider than 2^-15 of x itself (2^-8 in float32): a window of 3e-8 is 3 % of x = 1e-6, and log is no quartic
+    # over that.
     return curves.epsilon * 2.0**bits * np.minimum(curves.scale, size * 2.0**slack), curves.epsilon * size
 
 

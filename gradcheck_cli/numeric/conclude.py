@@ -9,7 +9,7 @@ import numpy as np
 from gradcheck_cli.numeric.estimate import BoolArray, FloatArray, IntArray, Outcome
 from gradcheck_cli.numeric.extrapolate import CENTRAL, Pick, settle
 from gradcheck_cli.numeric.kinks import Sides, grows, jumps, on_stairs, one_sided, slope_jump
-from gradcheck_cli.numeric.probe import JUMP_ULPS
+from gradcheck_cli.numeric.probe import JUMP_ULPS, LARGEST_GRAIN
 
 CLEAR = 4.0  # bars between a limit and 0 before it is called a kink
 LEVEL_TARGET = 64.0  # a bar of this many roundings of f over one unit is worth no more rungs, however flat f is
@@ -19,7 +19,6 @@ SLOPE_ROUNDINGS = 8.0
 ONE_SIDED_TARGET = 2.0**16  # roundings of the slope: twenty times a central bar is what one side can give
 UNCONFIRMED = 1  # the last rungs of a ladder, which no smaller step has confirmed
 SMALLEST_NORMAL = (2.0**-126, 2.0**-1022)  # float32, float64
-LARGEST_GRAIN = 2.0**-7  # of the largest value: a bfloat16's; coarser steps are the function's own
 COARSE_NOISE = 2.0**22  # ulps
 COARSE_GRAIN = 2.0**-22  # float32 inside float64 only rounds; coarser steps may be meant
 
@@ -49,7 +48,7 @@ class View:
 
 
 @dataclass(slots=True)
-class Judgement:
+class Conclusion:
     """Arrays (N,); `smaller` and `larger` say which further steps would help."""
 
     value: FloatArray
@@ -61,7 +60,7 @@ class Judgement:
     larger: BoolArray
 
 
-def judge(view: View) -> Judgement:
+def conclude(view: View) -> Conclusion:
     """The whole story of one element, for many at once."""
     ahead, behind = view.t[:, 0], -view.t[:, 1]
     up, down = view.move[:, 0], view.move[:, 1]
@@ -101,7 +100,7 @@ def target(view: View, pick: Pick) -> FloatArray:
     return np.asarray(np.nan_to_num(wanted))
 
 
-def assemble(view: View, pick: Pick, bend: FloatArray) -> Judgement:
+def assemble(view: View, pick: Pick, bend: FloatArray) -> Conclusion:
     """The central estimate, and what it still lacks."""
     curvature = np.abs(np.take_along_axis(bend, pick.rung[None], axis=0)[0])
     # Conditioning: a slope is only as good as x itself. x carries an ulp; and what noise f has may as well be
@@ -118,10 +117,10 @@ def assemble(view: View, pick: Pick, bend: FloatArray) -> Judgement:
     smaller |= pick.rung >= len(view.move) - UNCONFIRMED
     larger = wide & rounding & (pick.rung <= 4)
     outcome = np.full(bar.shape, int(Outcome.SMOOTH))
-    return Judgement(pick.value, bar, pick.value.copy(), pick.value.copy(), outcome, smaller, larger)
+    return Conclusion(pick.value, bar, pick.value.copy(), pick.value.copy(), outcome, smaller, larger)
 
 
-def consider_sides(view: View, found: Judgement, sides: Sides, kink: BoolArray, where: IntArray) -> None:
+def consider_sides(view: View, found: Conclusion, sides: Sides, kink: BoolArray, where: IntArray) -> None:
     """Two slopes make a kink; one side alone makes do where the other has no room."""
     a, b = sides.ahead, sides.behind
     both = np.isfinite(a.bar) & np.isfinite(b.bar)
@@ -148,7 +147,7 @@ def consider_sides(view: View, found: Judgement, sides: Sides, kink: BoolArray, 
     found.larger[at] = False
 
 
-def name_troubles(view: View, found: Judgement, noise: FloatArray) -> None:
+def name_troubles(view: View, found: Conclusion, noise: FloatArray) -> None:
     """Everything but kinks: steps, noise, borders, and a probe that says otherwise."""
     smooth = found.outcome == Outcome.SMOOTH
     level = np.max(view.level, axis=0)
