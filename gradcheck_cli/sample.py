@@ -112,7 +112,7 @@ class Sampler:
                 case = self._case_with(name, choice)
                 if case is not None and isinstance(case.error, REFUSALS):
                     self.impossible.append((name, text_of(choice), case.error))
-                elif case is not None:
+                elif case is not None and self.sampling.cases is None:  # else the user said how many
                     self._note(case)
                     yield case
 

@@ -521,3 +521,8 @@ def test_small_given_shapes_are_drawn_until_some_entries_were_asked() -> None:
 
     assert len(drawn) == 20
     assert {bool(case.inputs[0] > 0) for case in drawn} == {False, True}
+
+
+def test_no_more_cases_are_drawn_than_were_asked_for() -> None:
+    """Choices that are missed then are the user's own decision."""
+    assert len(cases(copying(params={"p": list(range(30))}), cases=3)) == 3

@@ -127,8 +127,9 @@ def judge(
         return Judgement(directions, claimed, _slopes(estimates, np.zeros(len(directions))))
     first = glance(oracle, directions, gradients, floors)
     doubtful = np.flatnonzero(first.wrong | (first.measured.outcome != Outcome.SMOOTH))
-    floor = _floor(oracle, directions, gradients, floors)
-    return _look_again(oracle, first, doubtful, floor) if doubtful.size else first
+    if not doubtful.size:
+        return first
+    return _look_again(oracle, first, doubtful, _floor(oracle, directions, gradients, floors))
 
 
 def glance(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,33 +31,30 @@ def check_structure(case: Case, returned: Gradients) -> Iterator[Finding]:
         )
         return
     if returned.mutated:
-        yield Finding(
+        yield _failure(
+            case,
             "GC301",
             "mutates_upstream" if returned.mutated[0].startswith("the cotangent") else "mutates_input",
-            Severity.FAILURE,
-            case,
             f"{backward} changes {', '.join(returned.mutated)} in place",
             "work on a copy; the caller still needs the original",
         )
     wanted = case.op.differentiated
     if returned.count == 1 < len(wanted) and returned.entries[0] is None:
         names = ", ".join(case.op.names[i] for i in wanted)
-        yield Finding(
+        yield _failure(
+            case,
             "GC103",
             "missing",
-            Severity.FAILURE,
-            case,
             f"{backward} returns None; {len(wanted)} gradients are expected ({names})",
             f"return a tuple of gradients: is a return statement missing in {backward}?",
         )
         return
     if returned.count != len(wanted):
         names = ", ".join(case.op.names[i] for i in wanted)
-        yield Finding(
+        yield _failure(
+            case,
             "GC102",
             "wrong_count",
-            Severity.FAILURE,
-            case,
             f"{backward} returns {returned.count} gradient{'s' * (returned.count != 1)} "
             f"for {len(wanted)} differentiable input{'s' * (len(wanted) != 1)} ({names})",
             "return one gradient per differentiable input, in order, as a tuple",
@@ -81,14 +78,25 @@ def usable(returned: Gradients, case: Case) -> dict[int, NDArray[Any]]:
     }
 
 
+def _failure(
+    case: Case,
+    code: str,
+    cause: str,
+    message: str,
+    suggestion: str = "",
+    input: str | None = None,  # noqa: A002 (the word for it in a Finding)
+    evidence: Mapping[str, object] | None = None,
+) -> Finding:
+    return Finding(code, cause, Severity.FAILURE, case, message, suggestion, input, evidence or {})
+
+
 def _check_entry(case: Case, position: int, entry: Any) -> Iterator[Finding]:
     name, data = case.op.names[position], case.inputs[position]
     if entry is None:
-        yield Finding(
+        yield _failure(
+            case,
             "GC103",
             "missing",
-            Severity.FAILURE,
-            case,
             f"grad {name} is None",
             f"return an array of {name}'s shape, of zeros where the output does not depend on it; "
             "or declare the input as not differentiable",
@@ -97,11 +105,10 @@ def _check_entry(case: Case, position: int, entry: Any) -> Iterator[Finding]:
         return
     array = _as_array(entry)
     if array is None:
-        yield Finding(
+        yield _failure(
+            case,
             "GC105",
             "not_an_array",
-            Severity.FAILURE,
-            case,
             f"grad {name} is a {_kind(entry)}, not an array of numbers",
             input=name,
         )
@@ -110,11 +117,10 @@ def _check_entry(case: Case, position: int, entry: Any) -> Iterator[Finding]:
         yield _wrong_shape(case, name, array.shape, data.shape)
     # A Python number takes whatever dtype it meets: only arrays and NumPy scalars can drift.
     if hasattr(entry, "dtype") and array.dtype != data.dtype:
-        yield Finding(
+        yield _failure(
+            case,
             "GC104",
             "wrong_dtype",
-            Severity.FAILURE,
-            case,
             f"grad {name} is {array.dtype}; {name} is {data.dtype}",
             f"grad_{name}.astype({name}.dtype), or find the constant or call that changes it",
             input=name,
@@ -123,11 +129,10 @@ def _check_entry(case: Case, position: int, entry: Any) -> Iterator[Finding]:
 
 def _wrong_shape(case: Case, name: str, got: Shape, wanted: Shape) -> Finding:
     cause, reason, suggestion = _shape_cause(name, got, wanted)
-    return Finding(
+    return _failure(
+        case,
         "GC101",
         cause,
-        Severity.FAILURE,
-        case,
         f"grad {name} has shape {show(got)}; {name} has shape {show(wanted)}.{reason}",
         suggestion,
         input=name,

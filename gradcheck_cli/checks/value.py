@@ -189,7 +189,7 @@ class _ValueCheck:
             half = entries[: len(entries) // 2]
             part = np.zeros(np.shape(step))
             part.reshape(-1)[half] = np.reshape(step, -1)[half]
-            masked = Direction(((position, part),), random=True)
+            masked = Direction(((position, self.case.op.domains[position].project(part)),), random=True)
             looks_wrong = bool(glance(self.oracle, [masked], self.gradients, self.floors).wrong[0])
             entries = half if looks_wrong else entries[len(half) :]
         return entries.tolist()
@@ -220,7 +220,7 @@ class _ValueCheck:
         cause = "unsteady_backward" if own > limit else "too_coarse"
         message = f"grad {name}: an error below {_percent(resolution)} of its largest entry would not have been seen; "
         if own > limit:
-            message += f"it moves by {_percent(own)} when all that backward gets moves by one rounding"
+            message += f"it moves by {_percent(own)} when all that backward gets is rounded otherwise"
         else:
             message += f"a pass needs {_percent(limit)} (--min-resolution)"
         self._add("GC502", cause, Severity.INCONCLUSIVE, name, message, {"resolution": resolution, "floor": own})
