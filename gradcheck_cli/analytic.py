@@ -48,6 +48,18 @@ def gradients(case: Case) -> Gradients:
     return _call(case, case.inputs, case.cotangents)
 
 
+def again(case: Case, *, cotangents: Sequence[Array] | None = None, layout: str | None = None) -> dict[int, Array]:
+    """The gradients, as real arrays by input position, for other cotangents or in another memory layout.
+
+    What backward did not return as an array of numbers is left out.
+    """
+    given = case.cotangents if cotangents is None else [lay_out(w, case.layout) for w in cotangents]
+    inputs: Sequence[Array] = case.inputs
+    if layout is not None:
+        inputs, given = ([lay_out(np.array(x, order="C"), layout) for x in arrays] for arrays in (inputs, given))
+    return _real_arrays(case, _call(case, inputs, given).entries)
+
+
 def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     """How far backward's own rounding may move each entry of its gradients, as arrays of their shapes.
 
@@ -107,7 +119,7 @@ def _moved(case: Case, turn: int, ulps: float) -> dict[int, Array]:
     assert case.outputs is not None
     outputs = Outputs(tuple(_nudge(y, turn, ulps) for y in case.outputs.arrays), case.outputs.several)
     inputs = [lay_out(_nudge(x, turn, ulps), case.layout) for x in case.inputs]
-    cotangents = [_nudge(g, turn, ulps) for g in case.cotangents]
+    cotangents = [lay_out(_nudge(g, turn, ulps), case.layout) for g in case.cotangents]
     return _real_arrays(case, _call(replace(case, outputs=outputs), inputs, cotangents).entries)
 
 

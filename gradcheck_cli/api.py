@@ -10,11 +10,11 @@ import numpy as np
 
 from gradcheck_cli.checks.finding import Finding, Verdict
 from gradcheck_cli.checks.value import Judging
+from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import GradientError, UsageError
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.op import Op
 from gradcheck_cli.runner import OpResult, Options, RunFinished, run
-from gradcheck_cli.sample import Sampling
 from gradcheck_cli.signature import Shape
 
 
@@ -71,6 +71,7 @@ def check(
     signature: str | None = None,
     seed: int = 0,
     cases: int | None = None,
+    edges: bool | None = None,
     rank: int | None = None,
     max_side: int = 4,
     broadcast: bool = True,
@@ -100,7 +101,7 @@ def check(
         dtype = None if dtype is None else np.dtype(dtype).name
     except TypeError:
         raise UsageError(f"dtype {dtype!r} is no dtype; write for instance float32") from None
-    sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed)
+    sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges)
     options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol)))
     *_, last = run([op], options)
     assert isinstance(last, RunFinished)

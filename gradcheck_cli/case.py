@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from gradcheck_cli.stream import Stream
 
 Array = NDArray[Any]
 
-LAYOUTS = ("C", "F", "strided", "reversed")
+LAYOUTS = ("C", "F", "strided", "reversed")  # of random cases, in turn; the edges know two more
 # A forward that raises one of these does not support the combination; anything else is a crash.
 REFUSALS = (ValueError, TypeError, IndexError)
 _WIDER = {"float32": "float64", "complex64": "complex128"}
@@ -34,14 +34,15 @@ class Case:
     params: Mapping[str, Any]
     outputs: Outputs | None
     cotangents: tuple[Array, ...]
-    layout: str = "C"
-    loops: bool = False  # some operand has loop dimensions that the author may never have meant
+    layout: str = "C"  # of inputs and cotangents
+    edge: str = ""  # what is special about a case that was not drawn at random
+    undeclared: str = ""  # "loops" or "dtype", where the case has some that the author may never have meant
     attempt: int = 0
     error: Exception | None = None
     mutated: tuple[str, ...] = ()  # inputs that forward changed; they were put back
 
     def __repr__(self) -> str:
-        return f"<case {self.index} of {self.op.name}: {self.name}>"
+        return f"<case {self.edge or self.index} of {self.op.name}: {self.name}>"
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -79,9 +80,11 @@ def make_case(
     index: int,
     attempt: int = 0,
     layout: str = "C",
-    loops: bool = False,
+    edge: str = "",
+    undeclared: str = "",
+    cotangent: str = "random",
 ) -> Case:
-    """Run forward once and draw a cotangent for every output."""
+    """Run forward once and draw a cotangent for every output: one of COTANGENTS."""
     before = [np.copy(x) for x in inputs]
     outputs, error = None, None
     try:
@@ -94,7 +97,8 @@ def make_case(
     changed = [i for i, (x, b) in enumerate(zip(inputs, before, strict=True)) if not same(x, b)]
     for i in changed:
         inputs[i][...] = before[i]
-    stream = Stream(op.name, seed, index, attempt, "cotangents")
+    stream = Stream(op.name, seed, edge or index, attempt, "cotangents")
+    cotangents = _cotangents(stream, outputs.arrays, inputs) if outputs else ()
     return Case(
         op=op,
         index=index,
@@ -102,9 +106,10 @@ def make_case(
         inputs=inputs,
         params=params,
         outputs=outputs,
-        cotangents=_cotangents(stream, outputs.arrays, inputs) if outputs else (),
+        cotangents=tuple(lay_out(COTANGENTS[cotangent](w, stream), layout) for w in cotangents),
         layout=layout,
-        loops=loops,
+        edge=edge,
+        undeclared=undeclared,
         attempt=attempt,
         error=error,
         mutated=tuple(op.names[i] for i in changed),
@@ -122,6 +127,24 @@ def _cotangents(stream: Stream, outputs: Sequence[Array], inputs: Sequence[Array
         else:
             drawn.append(np.zeros(y.shape, next((x.dtype for x in inputs if x.dtype.kind in "fc"), np.float64)))
     return tuple(drawn)
+
+
+def _one_hot(cotangent: Array, stream: Stream) -> Array:
+    """One entry as it is, the others zero."""
+    hot = np.zeros_like(cotangent)
+    if hot.size:
+        entry = stream.one(hot.size)
+        hot.reshape(-1)[entry] = cotangent.reshape(-1)[entry]
+    return hot
+
+
+# What may stand in a cotangent -> from the random one. A backward that looks at it, or divides by it, shows here.
+COTANGENTS: dict[str, Callable[[Array, Stream], Array]] = {
+    "random": lambda w, _: w,
+    "zero": lambda w, _: np.zeros_like(w),
+    "ones": lambda w, _: np.where(w == 0, w, np.ones_like(w)),  # beside an output of integers it stays zero
+    "one-hot": _one_hot,
+}
 
 
 def natural_slope(case: Case) -> float:
@@ -157,7 +180,7 @@ def _widen(x: Array) -> Array:
 
 
 def lay_out(values: Array, layout: str) -> Array:
-    """The same values in another memory layout."""
+    """The same values in another memory layout; "zero-stride" repeats the first entry along the first axis."""
     if layout == "F":
         return np.asfortranarray(values) if values.ndim else values
     if layout == "strided" and values.ndim:
@@ -165,6 +188,11 @@ def lay_out(values: Array, layout: str) -> Array:
     if layout == "reversed" and values.ndim:
         turned = (slice(None, None, -1),) * values.ndim
         return np.ascontiguousarray(values[turned])[turned]
+    if layout == "zero-stride" and values.ndim and values.shape[0]:
+        return np.broadcast_to(values[:1], values.shape)
+    if layout == "read-only":
+        values = np.array(values)
+        values.flags.writeable = False
     return values
 
 

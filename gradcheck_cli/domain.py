@@ -45,6 +45,14 @@ class Domain:
         """The part of a direction (of the operand's shape) that keeps the operand in its domain."""
         return direction
 
+    def contains(self, values: Array, sizes: Mapping[str, int]) -> bool:
+        """Whether an operand may have these values."""
+        raise NotImplementedError
+
+    def scaled(self, values: Array, factor: Array | float) -> Array:
+        """Values of another magnitude, measured from where the domain begins."""
+        return values * factor
+
     def avoiding(self, *points: float) -> Domain:
         """The same domain without the neighbourhood of some points (kinks, poles)."""
         raise TypeError(f"{self} cannot avoid points; only intervals can")
@@ -66,6 +74,21 @@ class Interval(Domain):
     @property
     def limits(self) -> tuple[float, float]:
         return self.low, self.high
+
+    def contains(self, values: Array, sizes: Mapping[str, int]) -> bool:
+        low, high = self._window()
+        parts = (values.real, values.imag) if values.dtype.kind == "c" else (values,)
+        for x in parts:
+            inside = (self.low <= x) & (x <= self.high) if self.closed else (self.low < x) & (x < self.high)
+            clear = [np.abs(x - p) >= MARGIN * (high - low) for p in self.avoided]
+            if not np.all(np.logical_and.reduce([inside, *clear])):
+                return False
+        return True
+
+    def scaled(self, values: Array, factor: Array | float) -> Array:
+        one_sided = math.isinf(self.low) != math.isinf(self.high)
+        origin = (self.high if math.isinf(self.low) else self.low) if one_sided else 0.0
+        return origin + (values - origin) * factor
 
     def avoiding(self, *points: float) -> Interval:
         if not all(math.isfinite(p) for p in points):
@@ -139,6 +162,13 @@ class Spd(Domain):
         # Diagonally dominant with a positive diagonal, hence positive definite (Gershgorin).
         return np.asarray(symmetric + (n + 0.5) * np.eye(n), dtype)
 
+    def contains(self, values: Array, sizes: Mapping[str, int]) -> bool:
+        if not values.size:
+            return True
+        if values.ndim < 2 or not np.array_equal(values, np.swapaxes(values, -1, -2)):
+            return False
+        return bool(np.all(np.linalg.eigvalsh(values) > 0))
+
     def project(self, direction: Array) -> Array:
         return (direction + np.swapaxes(direction, -1, -2)) / 2
 
@@ -164,6 +194,9 @@ class OneOf(Domain):
         values = np.asarray(self.values)
         drawn = values[stream.integers(len(values), shape)]
         return np.asarray(drawn, dtype if self.differentiable else values.dtype)
+
+    def contains(self, values: Array, sizes: Mapping[str, int]) -> bool:
+        return bool(np.all(np.isin(values, np.asarray(self.values, values.dtype))))
 
     def __str__(self) -> str:
         return f"one_of({list(self.values)})"
@@ -191,6 +224,13 @@ class Integers(Domain):
     def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
         return self.low + stream.integers(self.high - self.low + 1, shape)
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def contains(self, values: Array, sizes: Mapping[str, int]) -> bool:
+        return bool(np.all((values >= self.low) & (values <= self.high)))
+
     def __str__(self) -> str:
         return f"integers({self.low}, {self.high})"
 
@@ -210,6 +250,9 @@ class Index(Domain):
         if not size and 0 not in shape:
             raise ValueError(f"no index fits the empty dimension {self.dimension}")
         return stream.integers(max(size, 1), shape)
+
+    def contains(self, values: Array, sizes: Mapping[str, int]) -> bool:
+        return bool(np.all((values >= 0) & (values < sizes[self.dimension])))
 
     def __str__(self) -> str:
         return f'index("{self.dimension}")'

@@ -68,11 +68,12 @@ class Op:
     loops: bool | None = None
     differentiable: Sequence[bool] | Sequence[str] | None = None
     samples: Sequence[Any] = ()
-    dtypes: Sequence[str] = ("float64", "float32")
+    dtypes: Sequence[str] = ()  # float64 and float32, if nothing is said
     jvp: Callable[..., Any] | None = None
     overloads: Mapping[Callable[..., Any], Callable[..., Any]] | None = None
     # Derived on construction:
     declared: str = field(init=False, default="", repr=False, compare=False)
+    dtypes_declared: bool = field(init=False, default=False, repr=False, compare=False)
     names: tuple[str, ...] = field(init=False, default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +91,7 @@ class Op:
         self._check_extras()
         if not self.differentiated:
             self._refuse("no input is differentiable", "there is no gradient to check")
+        self._set("dtypes_declared", self.dtypes != ())
         self._set("dtypes", self._valid_dtypes())
         self._check_calls()
         if isinstance(self.samples, str) or not isinstance(self.samples, Iterable):
@@ -260,6 +262,8 @@ class Op:
             self._refuse(f"overloads is {self.overloads!r}", "write a dict of NumPy functions")
 
     def _valid_dtypes(self) -> tuple[str, ...]:
+        if self.dtypes == ():
+            return DTYPES[:2]
         dtypes = self.dtypes if isinstance(self.dtypes, (tuple, list)) else (self.dtypes,)
         try:
             names = tuple(np.dtype(d).name for d in dtypes)

@@ -10,9 +10,10 @@ from gradcheck_cli.case import Case
 from gradcheck_cli.checks import CaseResult, examine
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.value import Judging
+from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import DeclarationError, UsageError, describe
 from gradcheck_cli.op import Op
-from gradcheck_cli.sample import Sampler, Sampling
+from gradcheck_cli.sample import Sampler
 
 REDRAWS = 3  # an inconclusive case is drawn again with other values this often
 
@@ -139,11 +140,11 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
     try:
         sampler = Sampler(op, options.sampling)
         for case in sampler:
-            if case.loops and any(r.verdict.bad for r in results if not r.case.loops):
-                continue  # Loop dimensions that nobody mentioned tell nothing about an op that is wrong without.
+            if case.undeclared and any(r.verdict.bad for r in results if not r.case.undeclared):
+                continue  # What nobody mentioned tells nothing about an op that is wrong without it.
             result, again = _settle(case, sampler, options)
             redrawn += again
-            results.append(_forgive_loops(result) if case.loops else result)
+            results.append(_forgive(result) if case.undeclared else result)
             yield CaseFinished(results[-1])
             if options.maxfail is not None and sum(r.verdict.bad for r in results) >= options.maxfail:
                 break
@@ -177,7 +178,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
 def _settle(case: Case, sampler: Sampler, options: Options) -> tuple[CaseResult, bool]:
     """Examine a case; an inconclusive one again with other values. Whether a redraw settled it."""
     first = examine(case, options.judging)
-    if first.verdict is not Verdict.INCONCLUSIVE or case.index < 0:
+    if first.verdict is not Verdict.INCONCLUSIVE or case.index < 0 or case.edge:
         return first, False
     for attempt in range(1, REDRAWS + 1):
         result = examine(sampler.redraw(case, attempt), options.judging)
@@ -186,11 +187,17 @@ def _settle(case: Case, sampler: Sampler, options: Options) -> tuple[CaseResult,
     return first, False
 
 
-def _forgive_loops(result: CaseResult) -> CaseResult:
-    """Turn what is wrong with loop dimensions that the author never mentioned into warnings."""
-    advice = "say loops=True if batches are meant, loops=False if not"
+_UNDECLARED = {
+    "loops": ("with loop dimensions", "say loops=True if batches are meant, loops=False if not"),
+    "dtype": ("in this dtype", "say dtypes= which ones the op is for"),
+}
+
+
+def _forgive(result: CaseResult) -> CaseResult:
+    """Turn what is wrong only with what the author never mentioned into warnings."""
+    when, advice = _UNDECLARED[result.case.undeclared]
     findings = tuple(
-        replace(f, severity=Severity.WARNING, suggestion=advice, message=f"with loop dimensions, {f.message}")
+        replace(f, severity=Severity.WARNING, suggestion=advice, message=f"{when}, {f.message}")
         if f.severity >= Severity.FAILURE
         else f
         for f in result.findings

@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 
@@ -85,3 +85,15 @@ def _bare(function: Callable[..., Any]) -> Callable[..., Any]:
         function = function.func
     unwrapped: Callable[..., Any] = inspect.unwrap(function)
     return unwrapped
+
+
+def numbers_in(function: Callable[..., Any]) -> list[float]:
+    """The numbers that a Python function mentions: in its code, that of functions inside it, and its defaults."""
+    bare = _bare(function)
+    keyword_defaults = getattr(bare, "__kwdefaults__", None) or {}
+    mentioned: list[Any] = [*(getattr(bare, "__defaults__", None) or ()), *keyword_defaults.values()]
+    codes = [code] if isinstance(code := getattr(bare, "__code__", None), CodeType) else []
+    for code in codes:
+        mentioned += [constant for constant in code.co_consts if not isinstance(constant, CodeType)]
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return [float(x) for x in mentioned if isinstance(x, (int, float)) and not isinstance(x, bool)]

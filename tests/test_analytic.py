@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from gradcheck_cli import NONNEGATIVE, REAL, Op, integers
 from gradcheck_cli.analytic import Gradients, gradients, rounding
 from gradcheck_cli.case import Case
+from gradcheck_cli.draw import Sampling
 from gradcheck_cli.registry import installed_ops
-from gradcheck_cli.sample import Sampler, Sampling
+from gradcheck_cli.sample import Sampler
 
 Array = NDArray[Any]
 Function = Callable[..., Any]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 import gradcheck_cli
 from gradcheck_cli import DeclarationError, Finding, GradcheckError, GradientError, Op, Report, UsageError, check
 from gradcheck_cli.checks.finding import Verdict
+from gradcheck_cli.draw import Sampling
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.runner import OpResult, OpStarted, Options, RunFinished, run
-from gradcheck_cli.sample import Sampling
 
 Array = NDArray[Any]
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from gradcheck_cli import POSITIVE, Finding, Op, Report, check, one_of, unbroadcast
 from gradcheck_cli.checks.finding import CODES, Severity
-from gradcheck_cli.sample import Sampler, Sampling
+from gradcheck_cli.draw import Sampling
+from gradcheck_cli.sample import Sampler
 
 Array = NDArray[Any]
 Function = Callable[..., Any]

@@ -12,13 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from gradcheck_cli import REAL, Op, one_of, unbroadcast
+from gradcheck_cli.draw import Sampling
 from gradcheck_cli.registry import installed_ops
 from gradcheck_cli.reporters import FORMATS, console, renderer
 from gradcheck_cli.reporters.catalogue import render_list, render_op
 from gradcheck_cli.reporters.json_report import plain
 from gradcheck_cli.reporters.text import count, number, printable
 from gradcheck_cli.runner import Options, RunFinished, run
-from gradcheck_cli.sample import Sampling
 
 Array = NDArray[Any]
 WIDTHS = [80, 120, None]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from gradcheck_cli import REAL, SPD, Op, UsageError, check, index
 from gradcheck_cli.case import Case, lay_out, same
+from gradcheck_cli.draw import Sampling
 from gradcheck_cli.registry import installed_ops
-from gradcheck_cli.sample import Sampler, Sampling
+from gradcheck_cli.sample import Sampler
 
 Array = NDArray[Any]
 
@@ -63,7 +64,8 @@ def test_drawing_twice_draws_the_same(name: str) -> None:
 PRINT_CASES = """
 import hashlib
 from gradcheck_cli.registry import installed_ops
-from gradcheck_cli.sample import Sampler, Sampling
+from gradcheck_cli.draw import Sampling
+from gradcheck_cli.sample import Sampler
 
 for op in installed_ops():
     for case in Sampler(op, Sampling(seed=7, cases=6)):
@@ -363,7 +365,7 @@ def test_params_and_ranks_vary_independently() -> None:
 
 def test_undeclared_loops_come_last() -> None:
     """Only an op that is right on its core shapes is forgiven for loop dimensions it never mentioned."""
-    with_loops = [case.loops for case in cases(copying("(n)->(n)"))]
+    with_loops = [bool(case.undeclared) for case in cases(copying("(n)->(n)"))]
 
     assert with_loops == sorted(with_loops)
     assert set(with_loops) == {False, True}
@@ -374,7 +376,7 @@ def test_declared_loops_are_not_marked(loops: bool) -> None:
     """Where they are meant there is nothing to forgive, and where they are ruled out none are drawn."""
     drawn = cases(copying("(n)->(n)", loops=loops))
 
-    assert not any(case.loops for case in drawn)
+    assert not any(case.undeclared for case in drawn)
     assert any(case.inputs[0].ndim > 1 for case in drawn) is loops
 
 

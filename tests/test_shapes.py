@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from gradcheck_cli import Op
+from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import ShapeError
 from gradcheck_cli.registry import installed_ops
-from gradcheck_cli.sample import Sampler, Sampling
+from gradcheck_cli.sample import Sampler
 from gradcheck_cli.shapes import Shapes, bound, check_size, family, random_shapes
 from gradcheck_cli.signature import Shape
 

@@ -23,6 +23,7 @@ from gradcheck_cli.numeric.ladder import SECOND_LOOK, differentiate
 Array = NDArray[Any]
 
 _WIDE = 1e-9  # of the largest slope: a bar that the complex step should try to narrow
+_QUOTIENT = 4.0  # roundings that a plain difference quotient may be off by
 _AT_ONCE = 2**24  # directions times outputs that are differentiated at once
 _PER_OUTPUT, _ROWS = 2**20, 16  # values per step, and directions, that a second look takes per output element at once
 
@@ -139,6 +140,24 @@ def glance(
     claimed = np.array([d.dot(gradients) for d in directions])
     floor = _floor(oracle, directions, gradients, floors)
     return Judgement(directions, claimed, _slopes(_differentiate(oracle, directions), floor))
+
+
+def slopes_along(oracle: Oracle, directions: Sequence[Direction]) -> Slopes:
+    """One look along each direction, whatever is claimed."""
+    return _slopes(_differentiate(oracle, directions), np.zeros(len(directions)))
+
+
+def quotients(
+    oracle: Oracle, directions: Sequence[Direction], step: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """One-sided difference quotients over a small step (in units of what moves), and what rounding does to them."""
+    curves = _curves(oracle, directions, projected=True)
+    rows, t = np.arange(len(directions)), step * curves.scale
+    sides = curves(rows, t), curves(rows, -t)
+    with np.errstate(all="ignore"):
+        ahead, behind = (side.value[:, 0] / side.t for side in sides)
+        level = np.maximum(sides[0].level, sides[1].level)[:, 0]
+        return ahead, behind, _QUOTIENT * curves.epsilon * level / np.minimum(sides[0].t, -sides[1].t)
 
 
 def _floor(

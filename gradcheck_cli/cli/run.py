@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 @click.option("--max-side", type=Integer(least=1), default=4, show_default=True, help="Largest random dimension.")
 @click.option("--max-elements", type=Integer(least=1), default=10_000_000, show_default=True, help="Largest array.")
 @click.option("--cases", type=Integer(least=1), help="Random cases per op.  [20, or as many as a param has choices]")
+@click.option(
+    "--edges/--no-edges",
+    default=None,
+    help="Zeros, ties, empty arrays and other edges.  [on; beside --shape only where it is small]",
+)
 @click.option("--broadcast/--no-broadcast", default=True, show_default=True, help="Let operands broadcast.")
 @click.option(
     "--dtype",
@@ -84,8 +89,8 @@ def command(**options: Any) -> int:
 def _options(options: dict[str, Any]) -> Options:
     from gradcheck_cli.api import tolerances
     from gradcheck_cli.checks.value import Judging
+    from gradcheck_cli.draw import Sampling
     from gradcheck_cli.runner import Options
-    from gradcheck_cli.sample import Sampling
 
     sampling = Sampling(
         seed=options["seed"],
@@ -97,6 +102,7 @@ def _options(options: dict[str, Any]) -> Options:
         dtype=options["dtype"],
         params=dict(options["param"]),
         max_elements=options["max_elements"],
+        edges=options["edges"],
     )
     classic = tolerances(options["eps"], options["rtol"], options["atol"])
     judging = Judging(options["mode"], options["min_resolution"], classic)

@@ -1,0 +1,164 @@
+"""GC302-GC305: what backward says when it is asked again: of the same, of another layout, of other cotangents.
+
+No derivative is needed for any of these, so they are asked of every case. All differences are judged by backward's own
+rounding: scaling by a power of two moves no digit, a sum moves the last ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.analytic import again
+from gradcheck_cli.case import Case
+from gradcheck_cli.checks.finding import Finding, Severity
+from gradcheck_cli.source import name_of
+from gradcheck_cli.stream import Stream, in_turn
+
+Array = NDArray[Any]
+Gradients = Mapping[int, Array]
+
+_LAST = 64.0  # roundings of the largest entry that no answer is held to
+_FLOORS = 8.0  # times backward's estimated rounding: the estimate of six draws may be short of the largest of many
+# A negative factor tells |g| and g * g apart from g, a large one a gradient that is clipped.
+_FACTORS = (-0.5, 1024.0)
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """The entry of one gradient that two answers differ most in."""
+
+    position: int
+    where: str
+    got: float
+    wanted: float
+
+
+def check_behaviour(case: Case, gradients: Gradients, floors: Gradients) -> list[Finding]:
+    """At most one finding per input: what comes later may be the consequence of what came first."""
+    found: dict[int, Finding] = {}
+    for finding, position in _all(case, gradients, floors):
+        found.setdefault(position, finding)
+    return list(found.values())
+
+
+def _all(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[Finding, int]]:
+    backward = name_of(case.op.backward)
+    for d in _differences(again(case), gradients, floors):
+        yield _finding(
+            case,
+            d,
+            "GC305",
+            "nondeterministic",
+            f"called again with the same arrays, {backward} gives another grad {{name}}{d.where}: "
+            f"{d.got:.6g} after {d.wanted:.6g}.",
+            "keep nothing between calls, and take randomness from an input or a param",
+        )
+    if case.layout != "C":
+        for d in _differences(gradients, again(case, layout="C"), floors):
+            yield _finding(
+                case,
+                d,
+                "GC304",
+                "wrong_for_noncontiguous",
+                f"grad {{name}}{d.where} is {d.got:.6g} for {case.layout} arrays; "
+                f"it is {d.wanted:.6g} for the same values in C order.",
+                "index and reshape arrays, do not read their memory: no order='K' or 'A', .strides, .base, as_strided",
+            )
+    yield from _linear(case, gradients, floors)
+
+
+def _linear(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[Finding, int]]:
+    """B(0) = 0, B(c w) = c B(w), B(w + u) = B(w) + B(u)."""
+    zeros = again(case, cotangents=[np.zeros_like(w) for w in case.cotangents])
+    nothing = {p: np.zeros_like(g) for p, g in gradients.items()}
+    kept = {d.position for d in _differences(zeros, gradients, floors)}
+    for d in _differences(zeros, nothing, floors):
+        ignored = d.position not in kept
+        yield _finding(
+            case,
+            d,
+            "GC303" if ignored else "GC302",
+            "ignores_upstream" if ignored else "nonlinear_in_upstream",
+            f"for a cotangent of zeros, grad {{name}}{d.where} is {'still ' * ignored}{d.got:.6g}.",
+            "multiply the local derivative by the upstream gradient, once",
+        )
+    for factor in _FACTORS:
+        scaled = again(case, cotangents=[np.asarray(factor * w, w.dtype) for w in case.cotangents])
+        for d in _differences(scaled, _times(gradients, factor), _times(floors, abs(factor))):
+            yield _finding(
+                case,
+                d,
+                "GC302",
+                "nonlinear_in_upstream",
+                f"for {factor:g} times the cotangent, grad {{name}}{d.where} is {d.got:.6g}; "
+                f"{factor:g} times the gradient is {d.wanted:.6g}.",
+                "the upstream gradient is a factor, once: no powers, absolute values or clipping of it",
+            )
+    what, others = _other_cotangents(case)
+    alone = again(case, cotangents=others)
+    together = again(case, cotangents=[w + u for w, u in zip(case.cotangents, others, strict=True)])
+    added = {p: g + alone[p] for p, g in gradients.items() if p in alone and alone[p].shape == g.shape}
+    wider = {p: 2 * floors[p] + _last(alone[p]) for p in added}
+    for d in _differences(together, added, wider):
+        yield _finding(
+            case,
+            d,
+            "GC302",
+            "nonlinear_in_upstream",
+            f"with {what} added to the cotangent, grad {{name}}{d.where} is {d.got:.6g}; "
+            f"the sum of both gradients is {d.wanted:.6g}.",
+            "a gradient is linear in the upstream gradient: what several outputs contribute adds up",
+        )
+
+
+def _other_cotangents(case: Case) -> tuple[str, list[Array]]:
+    """Something to add to the cotangents, another kind for every case; of several outputs, to one of them."""
+    count = len(case.cotangents)
+    kind = in_turn(("random numbers", "ones", "a single entry"), max(case.index, 0), case.op.name, "added")
+    chosen = in_turn(range(count), max(case.index, 0), case.op.name, "output")
+    stream = Stream(case.op.name, case.seed, case.edge or case.index, "added")
+    others = []
+    for number, w in enumerate(case.cotangents):
+        u = np.asarray(stream.dyadic(w.shape) if kind == "random numbers" else np.ones(w.shape), w.dtype)
+        if kind == "a single entry":
+            u[np.arange(u.size).reshape(u.shape) != stream.one(max(u.size, 1))] = 0
+        has_slope = case.outputs is None or case.outputs.arrays[number].dtype.kind in "fc"
+        others.append(u if number == chosen and has_slope else np.zeros_like(u))
+    return kind + (f" (output {chosen} alone)" if count > 1 else ""), others
+
+
+def _differences(got: Gradients, wanted: Gradients, floors: Gradients) -> Iterator[_Difference]:
+    """For each input, where two answers differ most, if by more than rounding; infinities and NaN do not count."""
+    for position in got.keys() & wanted.keys():
+        ours, theirs = got[position], wanted[position]
+        if ours.shape != theirs.shape or not ours.size:
+            continue
+        with np.errstate(all="ignore"):
+            gap = np.abs(ours - theirs) - _FLOORS * floors[position] - _last(theirs)
+        gap = np.where(np.isfinite(gap), gap, -1.0)
+        worst = int(np.argmax(gap))
+        if gap.reshape(-1)[worst] > 0:
+            place = np.unravel_index(worst, gap.shape)
+            where = f"[{', '.join(str(int(i)) for i in place)}]" if gap.ndim else ""
+            yield _Difference(position, where, float(ours[place]), float(theirs[place]))
+
+
+def _last(x: Array) -> float:
+    finite = np.abs(x[np.isfinite(x)])
+    return _LAST * 2.0**-52 * float(np.max(finite, initial=0.0))
+
+
+def _times(arrays: Gradients, factor: float) -> dict[int, Array]:
+    return {p: factor * x for p, x in arrays.items()}
+
+
+def _finding(case: Case, d: _Difference, code: str, cause: str, message: str, suggestion: str) -> tuple[Finding, int]:
+    name = case.op.names[d.position]
+    evidence = {"got": d.got, "expected": d.wanted}
+    text = message.format(name=name)
+    return Finding(code, cause, Severity.FAILURE, case, text, suggestion, name, evidence), d.position

@@ -1,0 +1,103 @@
+"""At an edge, more than one slope may be right: generalised gradients at ties, and two stories about a staircase.
+
+Where several pieces of a function meet (a sort of equal numbers, a median), one-sided slopes along a coordinate do not
+tell all subgradients. Clarke's generalised gradient is the convex hull of the gradients nearby, and nearby the function
+is smooth: the slopes at a few points beside the edge are asked instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.case import Case
+from gradcheck_cli.checks.judgement import Judgement, quotients, slopes_along
+from gradcheck_cli.checks.oracle import Oracle
+from gradcheck_cli.numeric.curves import Direction
+from gradcheck_cli.numeric.estimate import Outcome
+from gradcheck_cli.stream import Stream
+
+Array = NDArray[Any]
+
+_NEIGHBOURS = 8  # of six orders of three tied numbers, eight draws miss one in a few; claims lie between them anyway
+_FAR, _NEAR = 2.0**-12, 2.0**-18  # how far beside the edge, in units of the largest entry
+_SHRINKS = 4.0  # a smooth slope varies 64 times less over _NEAR, a jump between pieces as much as before
+# Numbers of 1e-6 and 1e6 in one sum: the noise of nine values, which a bar is made from, may miss most of it.
+_CLOSE = 16.0
+_ROWS = 32  # wrong directions that are looked at; one that stays wrong is enough
+# Steps in units of |x|: below every structure that a float32 could show, above a double's rounding.
+_SMALL_STEPS = (2.0**-26, 2.0**-30, 2.0**-34)
+
+
+def at_an_edge(case: Case) -> bool:
+    """Whether several pieces of forward may meet at a case: it was made for that, or some of its numbers are equal."""
+    floats = [x for x in case.inputs if x.dtype.kind in "fc"]
+    return bool(case.edge) or case.index < 0 or any(np.unique(x).size < x.size for x in floats)
+
+
+def forgive(case: Case, oracle: Oracle, judgement: Judgement) -> Judgement:
+    """The same judgement, where claims are right after all if pieces or steps are taken into account."""
+    close = np.flatnonzero(judgement.wrong & (judgement.deviation <= _CLOSE * judgement.measured.bar))
+    almost = judgement.measured.take(close)
+    judgement = judgement.put(close, replace(almost, bar=_CLOSE * almost.bar))
+    rows = np.flatnonzero(judgement.wrong)[:_ROWS]
+    directions = [judgement.directions[row] for row in rows]
+    claimed, measured = judgement.claimed[rows], judgement.measured.take(rows)
+    far, near = (_hull(list(_beside(case, oracle, distance)), directions) for distance in (_FAR, _NEAR))
+    wide = near[1] - near[0] > np.maximum(far[1] - far[0], 0) / _SHRINKS
+    slack = measured.bar
+    between = wide & (near[0] - slack <= claimed) & (claimed <= near[1] + slack)
+    judgement = judgement.put(
+        rows[between],
+        replace(
+            measured.take(between),
+            low=np.minimum(measured.low, near[0])[between],
+            high=np.maximum(measured.high, near[1])[between],
+            outcome=np.full(int(between.sum()), int(Outcome.KINK)),
+        ),
+    )
+    flat = ~between & _moves_in_steps(oracle, directions, claimed, measured.value)
+    steps = measured.take(flat)
+    return judgement.put(rows[flat], replace(steps, outcome=np.full(int(flat.sum()), int(Outcome.QUANTISED))))
+
+
+def _beside(case: Case, oracle: Oracle, distance: float) -> Iterator[Oracle]:
+    """The same oracle at points beside the case, inside the domain."""
+    for number in range(_NEIGHBOURS):
+        inputs = list(oracle.inputs)
+        for position in case.op.differentiated:
+            x, domain = inputs[position], case.op.domains[position]
+            unit = max(float(np.max(np.abs(x), initial=0.0)), 1.0)
+            # Full mantissas: what is tied must come apart in every way.
+            steps = Stream(case.op.name, "beside", number, position).integers(2**30, x.shape) / 2**30 * 2 - 1
+            step = distance * unit * domain.project(steps)
+            low, high = domain.limits
+            moved = [x + step, x + np.abs(step), x - np.abs(step), x]
+            inputs[position] = np.asarray(next(m for m in moved if np.all((low <= m) & (m <= high))), x.dtype)
+        yield replace(oracle, inputs=inputs)
+
+
+def _hull(oracles: list[Oracle], directions: list[Direction]) -> tuple[Array, Array]:
+    """The smallest and largest slope along each direction, bars included, over several points."""
+    low = np.full(len(directions), np.inf)
+    high = -low
+    for oracle in oracles:
+        slopes = slopes_along(oracle, directions)
+        known = np.isfinite(slopes.bar) & np.isfinite(slopes.value)
+        low = np.where(known, np.minimum(low, slopes.value - slopes.bar), low)
+        high = np.where(known, np.maximum(high, slopes.value + slopes.bar), high)
+    return low, high
+
+
+def _moves_in_steps(oracle: Oracle, directions: list[Direction], claimed: Array, measured: Array) -> NDArray[np.bool_]:
+    """Where slopes over very small steps have the claim between them and are not the measured one: floor at 1e6."""
+    found = np.zeros(len(directions), bool)
+    for step in _SMALL_STEPS:
+        ahead, behind, bar = quotients(oracle, directions, step)
+        between = (np.minimum(ahead, behind) - bar <= claimed) & (claimed <= np.maximum(ahead, behind) + bar)
+        found |= between & (2 * bar < np.maximum(np.abs(ahead - measured), np.abs(behind - measured)))
+    return found
