@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class GradcheckError(Exception):
     """Base of every error that gradcheck raises on purpose."""
@@ -42,3 +45,9 @@ def describe(error: BaseException) -> str:
     except Exception:
         text = "(its message could not be read)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def suggestions(word: str, known: Iterable[str]) -> str:
+    """`. Did you mean 'x'?`, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f". Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import hashlib
 import importlib
@@ -14,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe
+from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
 
@@ -49,12 +48,6 @@ def installed_ops() -> list[Op]:
             module = entry.load()
         ops += _ops_in(module, origin)
     return ops
-
-
-def suggestions(word: str, known: Sequence[str]) -> str:
-    """`. Did you mean 'x'?`, or nothing."""
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
-    return f". Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 
 def _target(target: str) -> list[Op]:

@@ -388,10 +388,12 @@ HELP = "import runpy\ntry: runpy.run_module('gradcheck_cli', run_name='__main__'
         ([HELP, "--help"], {"numpy", "rich"}),
         ([HELP, "run", "--help"], {"numpy", "rich"}),
         ([HELP, "-V"], {"numpy", "rich"}),
+        ([HELP, "explain", "missing"], {"numpy"}),
+        ([HELP, "explain", "GC999"], {"numpy"}),
     ],
 )
 def test_importing_costs_nothing_that_is_not_used(command: list[str], absent: set[str]) -> None:
-    """`import gradcheck_cli` brings no click, rich or numpy; `--help` brings no numpy."""
+    """`import gradcheck_cli` brings no click, rich or numpy; `--help` and `explain` bring no numpy."""
     assert imported(*command) & absent == set()
 
 

@@ -602,6 +602,16 @@ def test_completion_offers_ops(gradcheck: Gradcheck) -> None:
     assert outcome.stdout.split() == ["plain,maximum", "plain,matmul"]
 
 
+def test_completion_offers_codes_and_causes(gradcheck: Gradcheck) -> None:
+    """In whatever case they are typed."""
+    words = ("gradcheck explain gc10", "gradcheck explain wrong_a")
+    outcomes = [gradcheck(_GRADCHECK_COMPLETE="bash_complete", COMP_WORDS=w, COMP_CWORD="2") for w in words]
+
+    codes, causes = (outcome.stdout.split() for outcome in outcomes)
+    assert codes == [f"plain,GC10{digit}" for digit in range(1, 7)]
+    assert causes == ["plain,wrong_axis", "plain,wrong_at_kink", "plain,wrong_at_edge"]
+
+
 def test_a_run_is_an_answer_before_one_looks_away(gradcheck: Gradcheck) -> None:
     """The main job, as a whole process; a loose bound, so that only a blunder breaks it."""
     started = time.perf_counter()

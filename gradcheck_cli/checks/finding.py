@@ -1,4 +1,4 @@
-"""What a check answers with: findings, each with a code from the one table of codes."""
+"""What a check answers with: findings, each with a code and a cause from the tables in `codes`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from gradcheck_cli.case import Case
+from gradcheck_cli.codes import CAUSES, CODES
 
 
 class Severity(IntEnum):
@@ -42,32 +43,6 @@ VERDICTS = {
     Severity.ERROR: Verdict.ERROR,
 }
 
-# code -> what it means; GC1xx structure, 2xx value, 3xx behaviour, 4xx forward, 5xx numerics.
-CODES: dict[str, str] = {
-    "GC101": "a gradient has another shape than the data",
-    "GC102": "backward returns the wrong number of gradients",
-    "GC103": "a gradient is missing (None)",
-    "GC104": "a gradient has another dtype than the data",
-    "GC105": "a gradient is no array of numbers",
-    "GC106": "backward raises",
-    "GC201": "a gradient differs from the numeric derivative by more than its error bar",
-    "GC202": "a gradient is not finite where the slope is",
-    "GC301": "backward changes its inputs or cotangents",
-    "GC302": "backward is not linear in its cotangent",
-    "GC303": "backward ignores its cotangent",
-    "GC304": "backward gives another answer for another memory layout",
-    "GC305": "backward does not repeat itself",
-    "GC401": "forward raises",
-    "GC402": "forward is not finite",
-    "GC403": "forward contradicts its signature",
-    "GC404": "forward changes the dtype",
-    "GC405": "forward does not repeat itself",
-    "GC406": "forward changes its inputs",
-    "GC407": "forward gives another answer for another memory layout",
-    "GC501": "the slope could not be judged at this point",
-    "GC502": "the error bar is too wide to mean anything",
-}
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -85,3 +60,5 @@ class Finding:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"{self.code} is not in the table of codes")
+        if self.cause not in CAUSES:
+            raise ValueError(f"{self.cause} is not in the table of causes")

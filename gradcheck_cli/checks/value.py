@@ -15,6 +15,7 @@ from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.generalised import at_an_edge, forgive
 from gradcheck_cli.checks.judgement import Judgement, glance, judge
 from gradcheck_cli.checks.oracle import Oracle, oracle_of
+from gradcheck_cli.codes import CAUSES
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.numeric.curves import Direction
@@ -237,8 +238,9 @@ class _ValueCheck:
             unjudged = judgement.judged
         worst = Outcome(int(np.bincount(judgement.measured.outcome[unjudged].astype(int)).argmax()))
         share = f"{int(unjudged.sum())} of {len(judgement.directions)}"
-        message = f"grad {name}: {share} slopes cannot be judged: {_REASONS[worst]}"
-        self._add("GC501", worst.name.lower(), Severity.INCONCLUSIVE, name, message)
+        cause = worst.name.lower()
+        message = f"grad {name}: {share} slopes cannot be judged: {CAUSES[cause]}"
+        self._add("GC501", cause, Severity.INCONCLUSIVE, name, message)
 
     def _judge(self, directions: list[Direction]) -> Judgement:
         return judge(self.oracle, directions, self.gradients, self.floors, self.judging.tolerances)
@@ -258,18 +260,6 @@ class _ValueCheck:
         advice: str = "",
     ) -> None:
         self.findings.append(Finding(code, cause, severity, self.case, message, advice, name, evidence or {}))
-
-
-_REASONS = {
-    Outcome.SMOOTH: "the error bar is too wide",
-    Outcome.KINK: "several kinks meet along the direction",
-    Outcome.JUMP: "forward jumps here",
-    Outcome.NOISY: "forward's own noise hides the slope",
-    Outcome.QUANTISED: "forward moves in steps",
-    Outcome.ILL_CONDITIONED: "the slope grows without bound, or rounding the input moves it",
-    Outcome.OUTSIDE: "forward is not finite around this point",
-    Outcome.NONDETERMINISTIC: "forward does not repeat itself",
-}
 
 
 def _difference(where: str, judgement: Judgement, row: int) -> str:

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("run", "Check the gradients of ops."),
     "list": ("list_ops", "List ops: names, signatures, formulas."),
     "show": ("show", "Show one op: signature, formula, domain, params, what is checked."),
+    "explain": ("explain", "Explain codes and causes: what is wrong, an example, what to write."),
 }
 
 INTERNAL_ERROR, USAGE_ERROR, INTERRUPTED, TERMINATED = 3, 2, 130, 143

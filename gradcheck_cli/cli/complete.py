@@ -1,4 +1,4 @@
-"""Shell completion of targets: op names, and whatever files the shell finds."""
+"""Shell completion: of targets (op names, and whatever files the shell finds), of codes and causes."""
 
 from __future__ import annotations
 
@@ -19,3 +19,12 @@ def complete_targets(_ctx: click.Context, _param: click.Parameter, incomplete: s
 
     names = [op.name for op in installed_ops() if op.name.startswith(incomplete)]
     return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
+
+def complete_codes(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Codes and causes that begin with what was typed, in whatever case."""
+    from click.shell_completion import CompletionItem
+
+    from gradcheck_cli.codes import CAUSES, CODES
+
+    return [CompletionItem(name) for name in (*CODES, *CAUSES) if name.lower().startswith(incomplete.lower())]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from gradcheck_cli.runner import RunFinished
+if TYPE_CHECKING:  # explanations and error messages are only text: they must not wait for numpy
+    from gradcheck_cli.runner import RunFinished
 
 # Formats that `--report FMT=PATH` knows -> the module in this folder whose `render` writes them.
 FORMATS = {"json": "json_report"}

@@ -11,8 +11,9 @@ import numpy as np
 
 from gradcheck_cli import __version__
 from gradcheck_cli.checks import CaseResult
-from gradcheck_cli.checks.finding import CODES, Finding
+from gradcheck_cli.checks.finding import Finding
 from gradcheck_cli.checks.value import InputResult
+from gradcheck_cli.codes import CODES
 from gradcheck_cli.reporters.text import printable
 from gradcheck_cli.runner import OpResult, RunFinished
 
@@ -97,7 +98,7 @@ def _input(result: InputResult) -> dict[str, Any]:
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "code": finding.code,
-        "meaning": CODES[finding.code],
+        "meaning": CODES[finding.code].meaning,
         "cause": finding.cause,
         "severity": finding.severity.name.lower(),
         "input": finding.input,
