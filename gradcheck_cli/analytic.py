@@ -48,16 +48,24 @@ def gradients(case: Case) -> Gradients:
     return _call(case, case.inputs, case.cotangents)
 
 
-def again(case: Case, *, cotangents: Sequence[Array] | None = None, layout: str | None = None) -> dict[int, Array]:
-    """The gradients, as real arrays by input position, for other cotangents or in another memory layout.
+def again(
+    case: Case,
+    *,
+    inputs: Sequence[Array] | None = None,
+    cotangents: Sequence[Array] | None = None,
+    params: Mapping[str, Any] | None = None,
+    layout: str | None = None,
+) -> dict[int, Array]:
+    """The gradients, as real arrays by input position, when backward gets something else; forward is not asked.
 
     What backward did not return as an array of numbers is left out.
     """
     given = case.cotangents if cotangents is None else [lay_out(w, case.layout) for w in cotangents]
-    inputs: Sequence[Array] = case.inputs
+    inputs = case.inputs if inputs is None else inputs
     if layout is not None:
         inputs, given = ([lay_out(np.array(x, order="C"), layout) for x in arrays] for arrays in (inputs, given))
-    return _real_arrays(case, _call(case, inputs, given).entries)
+    asked = case if params is None else replace(case, params=params)
+    return _real_arrays(case, _call(asked, inputs, given).entries)
 
 
 def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:

@@ -129,6 +129,23 @@ def _cotangents(stream: Stream, outputs: Sequence[Array], inputs: Sequence[Array
     return tuple(drawn)
 
 
+def with_inputs(case: Case, inputs: tuple[Array, ...], params: Mapping[str, Any] | None = None) -> Case:
+    """The same case at another point, with the same cotangents where forward's outputs keep their shapes."""
+    moved = make_case(
+        case.op,
+        tuple(lay_out(x, case.layout) for x in inputs),
+        case.params if params is None else params,
+        seed=case.seed,
+        index=case.index,
+        attempt=case.attempt,
+        layout=case.layout,
+        edge=case.edge,
+        undeclared=case.undeclared,
+    )
+    same_shapes = [w.shape for w in moved.cotangents] == [w.shape for w in case.cotangents]
+    return replace(moved, cotangents=case.cotangents) if same_shapes else moved
+
+
 def _one_hot(cotangent: Array, stream: Stream) -> Array:
     """One entry as it is, the others zero."""
     hot = np.zeros_like(cotangent)

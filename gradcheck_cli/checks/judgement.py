@@ -147,6 +147,11 @@ def slopes_along(oracle: Oracle, directions: Sequence[Direction]) -> Slopes:
     return _slopes(_differentiate(oracle, directions), np.zeros(len(directions)))
 
 
+def jacobian(oracle: Oracle, directions: Sequence[Direction]) -> FloatArray:
+    """(directions, outputs): the slope of every output element; at a kink, the middle of its slopes."""
+    return differentiate(_curves(oracle, directions, projected=False)).value
+
+
 def quotients(
     oracle: Oracle, directions: Sequence[Direction], step: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -1,0 +1,172 @@
+"""Hypotheses about what was multiplied, summed or cut along the wrong axis, or taken for something else.
+
+Backward is called again with an operand transposed, two inputs exchanged, another axis: if that is right, what it lacks
+is known.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gradcheck_cli.diagnose.evidence import Array, Cause, Evidence
+
+
+def transposed(e: Evidence) -> Cause | None:
+    """The gradient itself, an operand or the cotangent with its last two axes exchanged."""
+    if e.gradient is None or not e.complete:
+        return None
+    if e.x.ndim > 1 and (agreement := e.agreement(np.swapaxes(e.gradient, -1, -2).copy())):
+        return Cause("not_transposed", f"Transposed, the gradient {agreement}.", f"np.swapaxes(grad_{e.name}, -1, -2)")
+    for position, other in enumerate(e.case.inputs):
+        if other.ndim > 1:
+            inputs = list(e.case.inputs)
+            inputs[position] = np.swapaxes(other, -1, -2)
+            if agreement := e.agreement(e.again(inputs=inputs)):
+                name = e.case.op.names[position]
+                why = f"With {name} transposed, backward {agreement}: it multiplies by {name} where it needs {name}^T."
+                return Cause("not_transposed", why, f"np.swapaxes({name}, -1, -2)")
+    for number, w in enumerate(e.case.cotangents):
+        if w.ndim > 1:
+            turned = list(e.case.cotangents)
+            turned[number] = np.swapaxes(w, -1, -2)
+            if agreement := e.agreement(e.again(cotangents=turned)):
+                why = f"With the upstream gradient transposed, backward {agreement}."
+                return Cause("not_transposed", why, "np.swapaxes(grad, -1, -2)")
+    return None
+
+
+def swapped_inputs(e: Evidence) -> Cause | None:
+    """Another input's gradient, or the one that backward gives when two inputs are exchanged."""
+    for position, gradient in e.gradients.items():
+        if position != e.position and gradient.shape == e.x.shape and (agreement := e.agreement(gradient)):
+            other = e.case.op.names[position]
+            why = f"What is returned for {other} {agreement} with the slope of {e.name}."
+            names = ", ".join(f"grad_{e.case.op.names[p]}" for p in e.case.op.differentiated)
+            return Cause("swapped_inputs", why, f"return {names}, in the order of the inputs")
+    for position, x in enumerate(e.case.inputs):
+        if position != e.position and x.shape == e.x.shape and x.dtype == e.x.dtype:
+            inputs = list(e.case.inputs)
+            inputs[position], inputs[e.position] = e.x, x
+            answers = e.other(inputs=inputs)
+            for place in (e.position, position):
+                if place in answers and (agreement := e.agreement(answers[place])):
+                    other = e.case.op.names[position]
+                    why = f"With {e.name} and {other} exchanged, backward {agreement}."
+                    return Cause("swapped_inputs", why, f"{e.name} and {other} have each other's place in backward")
+    return None
+
+
+def wrong_unbroadcast_axis(e: Evidence) -> Cause | None:
+    """The sum over the uses of a broadcast input, along other axes than those it was broadcast along."""
+    spread = _uses(e)
+    g = e.returned
+    if spread is None or g is None or g.size == 0:
+        return None
+    added = spread.ndim - e.x.ndim
+    right = tuple(a for a, n in enumerate(spread.shape) if a < added or (e.x.shape[a - added] == 1 and n > 1))
+    for count in range(spread.ndim + 1):
+        for axes in itertools.combinations(range(spread.ndim), count):
+            summed = spread.sum(axis=axes)
+            if axes != right and summed.size == g.size and _near(e, summed.reshape(g.shape), g):
+                where = f"over {_axes(axes)}" if axes else "over nothing"
+                why = (
+                    f"{e.name} was broadcast along {_axes(right)}; its gradient is summed {where}: so summed, "
+                    "the numeric derivative gives what is returned."
+                )
+                return Cause("wrong_unbroadcast_axis", why, f"unbroadcast(grad_{e.name}, {e.name})")
+    return None
+
+
+def _uses(e: Evidence) -> Array | None:
+    """The gradient of a broadcast input before it is summed: one number for each output entry; None if it was not."""
+    parts = e.contributions
+    outputs = e.case.outputs.arrays if e.case.outputs else ()
+    if parts is None or len(outputs) != 1 or outputs[0].size <= e.x.size:
+        return None
+    if np.any(np.count_nonzero(np.abs(parts) > 1e-12 * e.largest, axis=1) > 1):
+        return None  # an output that several entries move: no broadcast
+    return np.asarray(parts.sum(axis=1).reshape(outputs[0].shape))
+
+
+def _near(e: Evidence, a: Array, b: Array) -> bool:
+    return bool(np.all(np.abs(a - b) <= 4 * float(np.max(e.tolerance, initial=0.0)) * max(a.size, 1)))
+
+
+def wrong_axis(e: Evidence) -> Cause | None:
+    """Right along another axis: by its param, by the arrays with two axes exchanged, or by how the cotangent spreads."""
+    if e.gradient is None or not e.complete:
+        return None
+    for name, value in e.case.params.items():
+        for other in _other_axes(value, e.x.ndim):
+            params = {**e.case.params, name: other}
+            if agreement := e.agreement(e.again(params=params)):
+                why = f"Called with {name}={other!r}, backward {agreement}; the case has {name}={value!r}."
+                return Cause("wrong_axis", why, f"use {name} as forward does, negative ones too")
+            if _is_gradient_of(e, params):
+                why = f"What is returned is the gradient for {name}={other!r}; the case has {name}={value!r}."
+                return Cause("wrong_axis", why, f"use {name} as forward does, negative ones too")
+    for first, second in itertools.combinations(range(e.x.ndim), 2):
+        if agreement := e.agreement(_with_axes_exchanged(e, first, second)):
+            why = f"With axes {first} and {second} of all arrays exchanged, backward {agreement}."
+            return Cause("wrong_axis", why, f"one of the two works along axis {first}, the other along axis {second}")
+    return _spread_along(e)
+
+
+def _other_axes(value: Any, rank: int) -> Iterator[Any]:
+    """Other values of a param that may be an axis."""
+    if isinstance(value, tuple) and all(isinstance(v, int) for v in value):
+        yield from (axes for axes in itertools.combinations(range(rank), len(value)) if axes != value)
+    if value is None or isinstance(value, tuple) or (isinstance(value, int) and not isinstance(value, bool)):
+        yield from (axis for axis in range(rank) if axis != value)
+        if value is not None:
+            yield None
+
+
+def _is_gradient_of(e: Evidence, params: dict[str, Any]) -> bool:
+    """Whether the gradient is right for other params, where these give outputs of the same shape."""
+    elsewhere = e.elsewhere(e.case.inputs, params)
+    if elsewhere is None or elsewhere.outputs is None or e.case.outputs is None or e.gradient is None:
+        return False
+    if [y.shape for y in elsewhere.outputs.arrays] != [y.shape for y in e.case.outputs.arrays]:
+        return False
+    if all(np.array_equal(y, z) for y, z in zip(elsewhere.outputs.arrays, e.case.outputs.arrays, strict=True)):
+        return False  # The same axis by another name.
+    return Evidence(elsewhere, e.position).agreement(e.gradient) is not None
+
+
+def _with_axes_exchanged(e: Evidence, first: int, second: int) -> Array | None:
+    """Backward, asked about the same arrays with two axes exchanged, and its answer exchanged back."""
+    case, rank = e.case, e.x.ndim
+    if case.outputs is None or any(y.ndim not in (rank, 0) for y in case.outputs.arrays):
+        return None
+
+    def exchange(x: Array) -> Array:
+        return np.swapaxes(x, first, second).copy() if x.ndim == rank else x
+
+    answer = e.exchanged(exchange)
+    return None if answer is None or answer.ndim != rank else exchange(answer)
+
+
+def _spread_along(e: Evidence) -> Cause | None:
+    """A cotangent of lower rank, repeated along another axis than the one that was summed."""
+    if e.gradient is None:
+        return None
+    for w in e.case.cotangents:
+        for axes in itertools.combinations(range(e.x.ndim), e.x.ndim - w.ndim) if 0 < w.ndim < e.x.ndim else ():
+            try:
+                spread = np.broadcast_to(np.expand_dims(w, axes), e.x.shape)
+            except ValueError:
+                continue
+            ratio = np.divide(e.gradient, spread, out=np.zeros(e.x.shape), where=spread != 0)
+            if np.all(spread != 0) and np.ptp(ratio) <= 1e-12 * np.max(np.abs(ratio)) and np.max(np.abs(ratio)) > 0:
+                why = f"The upstream gradient is repeated along {_axes(axes)}; the slopes vary otherwise."
+                return Cause("wrong_axis", why, "put back the axes that forward summed: np.expand_dims(grad, axis)")
+    return None
+
+
+def _axes(axes: tuple[int, ...]) -> str:
+    return f"ax{'is' if len(axes) == 1 else 'es'} {' and '.join(map(str, axes))}" if axes else "no axis"

@@ -1,0 +1,173 @@
+"""Hypotheses about a gradient of the right shape and the wrong values, from the plainest slip to the most involved.
+
+Each applies itself to the gradient and is believed only if the result lies within the error bars of the numeric one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradcheck_cli.diagnose.evidence import Array, Cause, Evidence
+
+_FEW = 0.5  # of the entries, at most, are wrong where a few are
+
+
+def zero_gradient(e: Evidence) -> Cause | None:
+    """Nothing but zeros."""
+    if e.gradient is None or np.any(e.gradient) or e.largest == 0:
+        return None
+    why = f"The gradient is zero everywhere; the slope is up to {e.largest:.3g}: {e.name} does have an effect."
+    return Cause("zero_gradient", why, f"compute grad_{e.name} instead of returning zeros")
+
+
+def sign_flipped(e: Evidence) -> Cause | None:
+    """Times -1."""
+    if e.gradient is None or not (agreement := e.agreement(-e.gradient)):
+        return None
+    return Cause("sign_flipped", f"Times -1 the gradient {agreement}.", f"-grad_{e.name}")
+
+
+def wrong_scale(e: Evidence) -> Cause | None:
+    """Times one number; which may be the length of something."""
+    if e.gradient is None or e.judged.sum() < 1:
+        return None
+    claimed = np.array([d.dot({e.position: e.gradient}) for d in e.directions])
+    row = int(np.argmax(np.where(e.judged, np.abs(e.slopes.value), -1.0)))
+    factor = e.slopes.value[row] / claimed[row] if claimed[row] else 0.0
+    if not 1e-6 < abs(factor) < 1e6:
+        return None
+    names = list(_factors(e, abs(factor)))
+    if e.judged.sum() < 2 and not names:  # One number is always some multiple of another.
+        return None
+    exact = _rounded(factor, names)
+    if not (agreement := e.agreement(exact * e.gradient)):
+        return None
+    sign = "-" if factor < 0 else ""
+    what = f"{sign}{names[0][1]}" + (f" (or {names[1][1]})" if len(names) > 1 else "") if names else f"{factor:.6g}"
+    code = f"grad_{e.name} * {sign}{names[0][2]}" if names else f"grad_{e.name} * {factor:.6g}"
+    return Cause("wrong_scale", f"Times {what} the gradient {agreement}.", code)
+
+
+def _rounded(factor: float, names: list[tuple[float, str, str]]) -> float:
+    return math.copysign(names[0][0], factor) if names else factor
+
+
+def _factors(e: Evidence, factor: float) -> Iterator[tuple[float, str, str]]:
+    """(value, in words, in code) of the numbers that a factor may be."""
+    outputs = e.case.outputs.arrays if e.case.outputs else ()
+    lengths: dict[str, tuple[float, str]] = {}
+    for axis, n in enumerate(e.x.shape):
+        lengths.setdefault(f"{e.name}.shape[{axis}]", (n, f"the length of axis {axis} of {e.name}"))
+    for axis, n in enumerate(outputs[0].shape if outputs else ()):
+        lengths.setdefault(f"out.shape[{axis}]", (n, f"the length of axis {axis} of the output"))
+    lengths[f"{e.name}.size"] = (e.x.size, f"the number of entries of {e.name}")
+    if outputs:
+        lengths["out.size"] = (outputs[0].size, "the number of entries of the output")
+        if outputs[0].size and e.x.size % outputs[0].size == 0:
+            ratio = e.x.size // outputs[0].size
+            lengths[f"{e.name}.size / out.size"] = (ratio, "the number of entries that each output sums up")
+    for number, text in ((2, "2"), (3, "3"), (4, "4")):
+        if math.isclose(factor, number, rel_tol=1e-9):
+            yield number, text, text
+        if math.isclose(factor, 1 / number, rel_tol=1e-9):
+            yield 1 / number, f"1/{text}", f"1 / {text}"
+    for code, (n, text) in lengths.items():
+        if n > 1:
+            for value, words, written in (
+                (n, f"{n}, {text}", code),
+                (1 / n, f"1/{n}, one over {text}", f"1 / ({code})"),
+                (n / (n - 1), f"{n}/{n - 1} ({n} is {text})", f"{code} / ({code} - 1)"),
+                ((n - 1) / n, f"{n - 1}/{n} ({n} is {text})", f"({code} - 1) / {code}"),
+                (math.sqrt(n), f"the square root of {n}, {text}", f"np.sqrt({code})"),
+                (1 / math.sqrt(n), f"one over the square root of {n}, {text}", f"1 / np.sqrt({code})"),
+                (2 / n, f"2/{n} ({n} is {text})", f"2 / ({code})"),
+                (n / 2, f"{n}/2 ({n} is {text})", f"({code}) / 2"),
+            ):
+                if math.isclose(factor, value, rel_tol=1e-9):
+                    yield value, words, written
+
+
+def single_precision(e: Evidence) -> Cause | None:
+    """Right to the digits of a float32, and no digits beyond."""
+    g = e.gradient
+    if g is None or e.x.dtype.name != "float64" or not np.array_equal(g, g.astype(np.float32).astype(np.float64)):
+        return None
+    if not np.all(e.apart(g) <= 2.0**-22 * max(e.largest, float(np.max(np.abs(g), initial=0.0)))):
+        return None
+    why = "The gradient has the digits of a float32 and is right to as many: somewhere it was rounded."
+    return Cause("wrong_dtype", why, "compute in the dtype of the inputs: no float32 on the way")
+
+
+def permuted_or_reversed(e: Evidence) -> Cause | None:
+    """The right numbers in the wrong places."""
+    if e.gradient is None or not e.complete or e.x.size < 2:
+        return None
+    g = e.gradient
+    for count in range(1, g.ndim + 1):
+        for axes in itertools.combinations(range(g.ndim), count):
+            if agreement := e.agreement(np.flip(g, axes)):
+                why = f"Reversed along {_axes(axes)}, the gradient {agreement}."
+                return Cause("permuted_or_reversed", why, f"np.flip(grad_{e.name}, {axes if count > 1 else axes[0]})")
+    for order in itertools.permutations(range(g.ndim)) if g.ndim <= 4 else ():
+        before = [0] * g.ndim
+        for place, axis in enumerate(order):
+            before[axis] = g.shape[place]
+        if order != tuple(range(g.ndim)) and (agreement := e.agreement(np.transpose(g.reshape(before), order).copy())):
+            why = f"With its axes in the order {order}, the gradient {agreement}."
+            return Cause("permuted_or_reversed", why, "undo a permutation of axes with its inverse: np.argsort(axes)")
+    for axis, size in enumerate(g.shape):
+        for shift in range(1, size):
+            if agreement := e.agreement(np.roll(g, shift, axis)):
+                why = f"Rolled by {shift} along axis {axis}, the gradient {agreement}."
+                return Cause("permuted_or_reversed", why, f"np.roll(grad_{e.name}, {shift}, axis={axis})")
+    return _permuted(e, g)
+
+
+def _permuted(e: Evidence, g: Array) -> Cause | None:
+    """Some other permutation: sorted, both are the same, and no two numbers are."""
+    ours, theirs = np.sort(g.reshape(-1)), np.argsort(e.slopes.value)
+    distinct = np.unique(np.round(ours / (e.largest or 1.0), 9))
+    if not np.all(np.isfinite(e.slopes.value)) or distinct.size < max(3, g.size // 2):
+        return None
+    candidate = np.empty(g.size)
+    candidate[theirs] = ours
+    if not (agreement := e.agreement(candidate)):
+        return None
+    why = f"In another order, the numbers of the gradient {agreement.replace('agrees', 'agree')}: each is right somewhere."
+    return Cause("permuted_or_reversed", why, "put every number where its input entry is")
+
+
+def wrong_element(e: Evidence) -> Cause | None:
+    """A few entries are wrong, all others right."""
+    count, known = int(e.wrong.sum()), int(e.judged.sum())
+    if e.gradient is None or not 0 < count <= _FEW * known:
+        return None
+    places = [np.unravel_index(int(e.entries[row]), e.gradient.shape) for row in np.flatnonzero(e.wrong)]
+    shown = ", ".join(f"[{', '.join(str(int(i)) for i in place)}]" for place in places[:4])
+    more = f" and {count - 4} more" if count > 4 else ""
+    pattern = _pattern(e, places)
+    why = f"Only {shown}{more} of {known} entries {'is' if count == 1 else 'are'} wrong{pattern}; the others are right."
+    return Cause("wrong_element", why, "look at where the loop or slice that fills them begins and ends")
+
+
+def _pattern(e: Evidence, places: list[tuple[np.intp, ...]]) -> str:
+    """What wrong entries have in common: a first or last index, a side of zero."""
+    for axis, size in enumerate(e.x.shape):
+        on_axis = {int(place[axis]) for place in places}
+        full = len(places) == e.x.size // size if size else False
+        if size > 1 and full and on_axis in ({0}, {size - 1}):
+            return f": the {'first' if on_axis == {0} else 'last'} along axis {axis}"
+    if e.complete:
+        values = e.x.reshape(-1)[e.entries]
+        for side, text in ((values > 0, "positive"), (values < 0, "negative"), (values == 0, "zero")):
+            if np.array_equal(side, e.wrong):
+                return f": where {e.name} is {text}"
+    return ""
+
+
+def _axes(axes: tuple[int, ...]) -> str:
+    return f"ax{'is' if len(axes) == 1 else 'es'} {' and '.join(map(str, axes))}"
