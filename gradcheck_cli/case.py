@@ -16,7 +16,14 @@ from gradcheck_cli.stream import Stream
 
 Array = NDArray[Any]
 
-LAYOUTS = ("C", "F", "strided", "reversed")  # of random cases, in turn; the edges know two more
+LAYOUTS = ("C", "F", "strided", "reversed")  # of random cases, in turn
+LAYOUT_NAMES = {
+    "F": "Fortran order",
+    "strided": "strided",
+    "reversed": "negative strides",
+    "zero-stride": "zero strides",
+    "read-only": "read-only",
+}
 # A forward that raises one of these does not support the combination; anything else is a crash.
 REFUSALS = (ValueError, TypeError, IndexError)
 _WIDER = {"float32": "float64", "complex64": "complex128"}
@@ -142,8 +149,9 @@ def with_inputs(case: Case, inputs: tuple[Array, ...], params: Mapping[str, Any]
         edge=case.edge,
         undeclared=case.undeclared,
     )
-    same_shapes = [w.shape for w in moved.cotangents] == [w.shape for w in case.cotangents]
-    return replace(moved, cotangents=case.cotangents) if same_shapes else moved
+    if [w.shape for w in moved.cotangents] != [w.shape for w in case.cotangents]:
+        return moved
+    return replace(moved, cotangents=tuple(lay_out(np.array(w, order="C"), case.layout) for w in case.cotangents))
 
 
 def _one_hot(cotangent: Array, stream: Stream) -> Array:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks import CaseResult, examine
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.value import Judging
+from gradcheck_cli.diagnose import Topic, diagnose, reconcile, topic_of
 from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import DeclarationError, UsageError, describe
 from gradcheck_cli.op import Op
@@ -142,7 +143,8 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
         for case in sampler:
             if case.undeclared and any(r.verdict.bad for r in results if not r.case.undeclared):
                 continue  # What nobody mentioned tells nothing about an op that is wrong without it.
-            result, again = _settle(case, sampler, options)
+            ordinary = {topic_of(f) for r in results if not r.case.edge for f in r.findings}
+            result, again = _settle(case, sampler, options, ordinary)
             redrawn += again
             results.append(_forgive(result) if case.undeclared else result)
             yield CaseFinished(results[-1])
@@ -164,6 +166,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
     if not results:
         yield OpResult(op, skipped=_nothing_drawn(op, options.sampling))
         return
+    results = reconcile(results)
     seconds = time.perf_counter() - started
     yield OpResult(
         op,
@@ -175,13 +178,13 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
     )
 
 
-def _settle(case: Case, sampler: Sampler, options: Options) -> tuple[CaseResult, bool]:
+def _settle(case: Case, sampler: Sampler, options: Options, ordinary: Collection[Topic]) -> tuple[CaseResult, bool]:
     """Examine a case; an inconclusive one again with other values. Whether a redraw settled it."""
-    first = examine(case, options.judging)
+    first = diagnose(examine(case, options.judging), ordinary)
     if first.verdict is not Verdict.INCONCLUSIVE or case.index < 0 or case.edge:
         return first, False
     for attempt in range(1, REDRAWS + 1):
-        result = examine(sampler.redraw(case, attempt), options.judging)
+        result = diagnose(examine(sampler.redraw(case, attempt), options.judging), ordinary)
         if result.verdict is not Verdict.INCONCLUSIVE:
             return result, True
     return first, False

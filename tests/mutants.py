@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from gradcheck_cli import Op
 from gradcheck_cli.case import Case
+from gradcheck_cli.draw import Sampling
 from gradcheck_cli.foreign import quiet
 from gradcheck_cli.registry import installed_ops
 from gradcheck_cli.runner import OpResult, Options, run_op
-from gradcheck_cli.sample import Sampler, Sampling
+from gradcheck_cli.sample import Sampler
 
 Array = NDArray[Any]
 Backward = Callable[..., Any]

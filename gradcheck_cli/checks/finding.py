@@ -53,9 +53,10 @@ class Finding:
     severity: Severity
     case: Case
     message: str
-    suggestion: str = ""
+    suggestion: str = ""  # what to write instead
     input: str | None = None  # the name of the input whose gradient is meant
     evidence: Mapping[str, object] = field(default_factory=dict)
+    why: str = ""  # the hypothesis that explains it, in a sentence
 
     def __post_init__(self) -> None:
         if self.code not in CODES:

@@ -24,6 +24,7 @@ from gradcheck_cli.stream import Stream
 Array = NDArray[Any]
 
 _NEIGHBOURS = 8  # of six orders of three tied numbers, eight draws miss one in a few; claims lie between them anyway
+_FEW_NEIGHBOURS = 3  # to see whether there is anything to see
 _FAR, _NEAR = 2.0**-12, 2.0**-18  # how far beside the edge, in units of the largest entry
 _SHRINKS = 4.0  # a smooth slope varies 64 times less over _NEAR, a jump between pieces as much as before
 # Numbers of 1e-6 and 1e6 in one sum: the noise of nine values, which a bar is made from, may miss most of it.
@@ -46,8 +47,10 @@ def forgive(case: Case, oracle: Oracle, judgement: Judgement) -> Judgement:
     judgement = judgement.put(close, replace(almost, bar=_CLOSE * almost.bar))
     rows = np.flatnonzero(judgement.wrong)[:_ROWS]
     directions = [judgement.directions[row] for row in rows]
+    if not rows.size or not _pieces_or_steps(case, oracle, judgement, int(np.argmax(_gaps(judgement)))):
+        return judgement
     claimed, measured = judgement.claimed[rows], judgement.measured.take(rows)
-    far, near = (_hull(list(_beside(case, oracle, distance)), directions) for distance in (_FAR, _NEAR))
+    far, near = (_hull(list(_beside(case, oracle, distance, _NEIGHBOURS)), directions) for distance in (_FAR, _NEAR))
     wide = near[1] - near[0] > np.maximum(far[1] - far[0], 0) / _SHRINKS
     slack = measured.bar
     between = wide & (near[0] - slack <= claimed) & (claimed <= near[1] + slack)
@@ -65,9 +68,23 @@ def forgive(case: Case, oracle: Oracle, judgement: Judgement) -> Judgement:
     return judgement.put(rows[flat], replace(steps, outcome=np.full(int(flat.sum()), int(Outcome.QUANTISED))))
 
 
-def _beside(case: Case, oracle: Oracle, distance: float) -> Iterator[Oracle]:
+def _gaps(judgement: Judgement) -> Array:
+    return np.where(judgement.wrong, judgement.deviation, -1.0)
+
+
+def _pieces_or_steps(case: Case, oracle: Oracle, judgement: Judgement, row: int) -> bool:
+    """Whether it is worth to look closely: for the worst direction, some slope nearby is another one."""
+    directions, gap = [judgement.directions[row]], judgement.deviation[row]
+    low, high = _hull(list(_beside(case, oracle, _NEAR, _FEW_NEIGHBOURS)), directions)
+    measured, claimed = judgement.measured.value[row : row + 1], judgement.claimed[row : row + 1]
+    # Pieces differ by as much as is claimed too much; what bends smoothly does not, so near by.
+    varied = max(float(high[0]), float(measured[0])) - min(float(low[0]), float(measured[0]))
+    return not varied < gap / 16 or bool(_moves_in_steps(oracle, directions, claimed, measured)[0])
+
+
+def _beside(case: Case, oracle: Oracle, distance: float, count: int) -> Iterator[Oracle]:
     """The same oracle at points beside the case, inside the domain."""
-    for number in range(_NEIGHBOURS):
+    for number in range(count):
         inputs = list(oracle.inputs)
         for position in case.op.differentiated:
             x, domain = inputs[position], case.op.domains[position]

@@ -202,6 +202,9 @@ def _batches(rows: NDArray[np.intp], width: int) -> Iterator[NDArray[np.intp]]:
 
 def _differentiate(oracle: Oracle, directions: Sequence[Direction], stretch: float = 1.0) -> Estimates:
     """The ladder, and the complex step for a second opinion where bars are wide; as many at once as memory allows."""
+    if not directions:
+        nothing = np.empty((0, 1))
+        return Estimates(nothing, nothing, nothing, nothing, nothing.astype(int), 0)
     size = max(_AT_ONCE // max(oracle.weights.size, 1), 1)
     parts = []
     for start in range(0, len(directions), size):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -130,31 +129,15 @@ def _check_entry(case: Case, position: int, entry: Any) -> Iterator[Finding]:
 
 
 def _wrong_shape(case: Case, name: str, got: Shape, wanted: Shape) -> Finding:
-    cause, reason, suggestion = _shape_cause(name, got, wanted)
     return _failure(
         case,
         "GC101",
-        cause,
-        f"grad {name} has shape {show(got)}; {name} has shape {show(wanted)}.{reason}",
-        suggestion,
+        "wrong_shape",
+        f"grad {name} has shape {show(got)}; {name} has shape {show(wanted)}.",
+        f"return an array of {name}'s shape",
         input=name,
         evidence={"shape": list(got), "expected": list(wanted)},
     )
-
-
-def _shape_cause(name: str, got: Shape, wanted: Shape) -> tuple[str, str, str]:
-    """(cause, sentence, what to write) for a gradient of the wrong shape."""
-    padded = (1,) * (len(got) - len(wanted)) + wanted
-    axes = [a for a in range(len(got)) if a < len(got) - len(wanted) or padded[a] != got[a]]
-    if len(got) >= len(wanted) and all(p in (1, g) for p, g in zip(padded, got, strict=True)):
-        where = f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
-        reason = f" {name} was broadcast along {where}: sum the gradient over {'it' if len(axes) == 1 else 'them'}."
-        return "missing_unbroadcast", reason, f"unbroadcast(grad_{name}, {name})"
-    if got == wanted[::-1]:
-        return "not_transposed", " It is the transpose.", f"np.transpose(grad_{name})"
-    if math.prod(got) == math.prod(wanted):
-        return "wrong_shape", " The entries are as many: a reshape or a transpose is missing.", ""
-    return "wrong_shape", "", ""
 
 
 def _kind(entry: Any) -> str:

@@ -60,32 +60,37 @@ def swapped_inputs(e: Evidence) -> Cause | None:
     return None
 
 
-def wrong_unbroadcast_axis(e: Evidence) -> Cause | None:
+def wrong_axis_of_sum(e: Evidence) -> Cause | None:
     """The sum over the uses of a broadcast input, along other axes than those it was broadcast along."""
     spread = _uses(e)
     g = e.returned
     if spread is None or g is None or g.size == 0:
         return None
-    added = spread.ndim - e.x.ndim
-    right = tuple(a for a, n in enumerate(spread.shape) if a < added or (e.x.shape[a - added] == 1 and n > 1))
-    for count in range(spread.ndim + 1):
-        for axes in itertools.combinations(range(spread.ndim), count):
-            summed = spread.sum(axis=axes)
-            if axes != right and summed.size == g.size and _near(e, summed.reshape(g.shape), g):
-                where = f"over {_axes(axes)}" if axes else "over nothing"
-                why = (
-                    f"{e.name} was broadcast along {_axes(right)}; its gradient is summed {where}: so summed, "
-                    "the numeric derivative gives what is returned."
-                )
-                return Cause("wrong_unbroadcast_axis", why, f"unbroadcast(grad_{e.name}, {e.name})")
+    sums = {axes: spread.sum(axis=axes) for n in range(spread.ndim + 1) for axes in _choose(spread.ndim, n)}
+    right = next((axes for axes, total in sums.items() if e.agreement(total) and total.size == e.x.size), None)
+    for axes, total in sums.items():
+        if right is not None and axes != right and total.size == g.size and _near(e, total.reshape(g.shape), g):
+            if _near(e, total.reshape(-1), sums[right].reshape(-1)):
+                continue  # The same by accident: an axis of length 1.
+            why = (
+                f"{e.name} was broadcast along {_axes(right)}; its gradient is summed over {_axes(axes)}: "
+                "so summed, the numeric derivative gives what is returned."
+            )
+            return Cause(
+                "wrong_unbroadcast_axis", why, f"sum over {_axes(right)}: unbroadcast(grad_{e.name}, {e.name})"
+            )
     return None
+
+
+def _choose(rank: int, count: int) -> Iterator[tuple[int, ...]]:
+    return itertools.combinations(range(rank), count)
 
 
 def _uses(e: Evidence) -> Array | None:
     """The gradient of a broadcast input before it is summed: one number for each output entry; None if it was not."""
     parts = e.contributions
     outputs = e.case.outputs.arrays if e.case.outputs else ()
-    if parts is None or len(outputs) != 1 or outputs[0].size <= e.x.size:
+    if parts is None or len(outputs) != 1 or outputs[0].size < e.x.size:
         return None
     if np.any(np.count_nonzero(np.abs(parts) > 1e-12 * e.largest, axis=1) > 1):
         return None  # an output that several entries move: no broadcast
@@ -93,11 +98,13 @@ def _uses(e: Evidence) -> Array | None:
 
 
 def _near(e: Evidence, a: Array, b: Array) -> bool:
+    if a.shape != b.shape:
+        return False
     return bool(np.all(np.abs(a - b) <= 4 * float(np.max(e.tolerance, initial=0.0)) * max(a.size, 1)))
 
 
 def wrong_axis(e: Evidence) -> Cause | None:
-    """Right along another axis: by its param, by the arrays with two axes exchanged, or by how the cotangent spreads."""
+    """Right along another axis: by its param, with two axes of all arrays exchanged, or as the cotangent spreads."""
     if e.gradient is None or not e.complete:
         return None
     for name, value in e.case.params.items():

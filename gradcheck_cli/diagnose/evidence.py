@@ -1,4 +1,4 @@
-"""What a diagnosis reasons from: one gradient, the numeric one beside it, the Jacobian behind it, and the case itself."""
+"""What a diagnosis reasons from: a gradient, the numeric one beside it, the Jacobian behind it, and the case."""
 
 from __future__ import annotations
 
@@ -121,14 +121,18 @@ class Evidence:
     @cached_property
     def wrong(self) -> NDArray[np.bool_]:
         """Which known entries of the gradient are wrong."""
-        if self.gradient is None:
+        if self.gradient is None or not self.entries.size:
             return np.ones(self.entries.shape, bool)
         wrong: NDArray[np.bool_] = self.apart(self.gradient) > self.tolerance
         return wrong
 
     def agreement(self, candidate: Array | None) -> str | None:
         """How well a candidate explains the slopes, in words; None where it does not, or where nothing is known."""
-        if candidate is None or candidate.size != as_real(self.x).size or not self.judged.any() or self.largest == 0:
+        if candidate is None or candidate.size != as_real(self.x).size:
+            return None
+        if not self.entries.size:
+            return "agrees, there being no entries"
+        if not self.judged.any() or self.largest == 0:
             return None
         gap = self.apart(np.reshape(candidate, as_real(self.x).shape))
         if not np.all(gap[self.judged] <= self.tolerance[self.judged]):
@@ -146,7 +150,7 @@ class Evidence:
     def contributions(self) -> Array | None:
         """(outputs, entries): what each output element adds to each entry, w_j J_ji; None where they are too many."""
         weights = self.oracle.weights
-        if not self.complete or weights.size * self.entries.size > _MOST_CONTRIBUTIONS:
+        if not self.complete or not self.entries.size or weights.size * self.entries.size > _MOST_CONTRIBUTIONS:
             return None
         found = jacobian(self.oracle, self.directions)
         return None if not np.all(np.isfinite(found)) else weights[:, None] * found.T
@@ -170,9 +174,7 @@ class Evidence:
         assert case.outputs is not None
         outputs = replace(case.outputs, arrays=tuple(map(change, case.outputs.arrays)))
         moved = replace(case, outputs=outputs, layout="C")
-        answers = again(
-            moved, inputs=[change(x) for x in case.inputs], cotangents=[change(w) for w in case.cotangents]
-        )
+        answers = again(moved, inputs=[change(x) for x in case.inputs], cotangents=[change(w) for w in case.cotangents])
         return answers.get(self.position)
 
     def elsewhere(self, inputs: Sequence[Array], params: Mapping[str, Any] | None = None) -> Case | None:

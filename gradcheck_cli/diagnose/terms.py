@@ -91,10 +91,10 @@ def missing_term(e: Evidence) -> Cause | None:
     if g is None or not e.complete or e.wrong.sum() < 2:
         return None
     parts = e.contributions
-    if parts is not None and parts.shape[0] == parts.shape[1] and np.any(parts - np.diag(np.diag(parts))):
-        if np.all(np.abs(np.diag(parts) - g.reshape(-1)) <= e.tolerance):
-            why = f"Every entry of {e.name} moves several outputs; the gradient counts only the one at its own place."
-            return Cause("missing_term", why, "add what the other outputs contribute: usually a sum along an axis")
+    square = parts is not None and parts.shape[0] == parts.shape[1]
+    if parts is not None and square and np.all(np.abs(np.diag(parts) - g.reshape(-1)) <= e.tolerance):
+        why = f"Every entry of {e.name} moves several outputs; the gradient counts only the one at its own place."
+        return Cause("missing_term", why, "add what the other outputs contribute: usually a sum along an axis")
     rest = e.numeric - g
     tolerance = float(np.max(e.tolerance))
     for names, basis in _bases(e):

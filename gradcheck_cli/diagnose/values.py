@@ -58,26 +58,11 @@ def _rounded(factor: float, names: list[tuple[float, str, str]]) -> float:
 
 def _factors(e: Evidence, factor: float) -> Iterator[tuple[float, str, str]]:
     """(value, in words, in code) of the numbers that a factor may be."""
-    outputs = e.case.outputs.arrays if e.case.outputs else ()
-    lengths: dict[str, tuple[float, str]] = {}
-    for axis, n in enumerate(e.x.shape):
-        lengths.setdefault(f"{e.name}.shape[{axis}]", (n, f"the length of axis {axis} of {e.name}"))
-    for axis, n in enumerate(outputs[0].shape if outputs else ()):
-        lengths.setdefault(f"out.shape[{axis}]", (n, f"the length of axis {axis} of the output"))
-    lengths[f"{e.name}.size"] = (e.x.size, f"the number of entries of {e.name}")
-    if outputs:
-        lengths["out.size"] = (outputs[0].size, "the number of entries of the output")
-        if outputs[0].size and e.x.size % outputs[0].size == 0:
-            ratio = e.x.size // outputs[0].size
-            lengths[f"{e.name}.size / out.size"] = (ratio, "the number of entries that each output sums up")
-    for number, text in ((2, "2"), (3, "3"), (4, "4")):
-        if math.isclose(factor, number, rel_tol=1e-9):
-            yield number, text, text
-        if math.isclose(factor, 1 / number, rel_tol=1e-9):
-            yield 1 / number, f"1/{text}", f"1 / {text}"
-    for code, (n, text) in lengths.items():
+    for number in (2, 3, 4):
+        yield from _matching(factor, [(number, str(number), str(number)), (1 / number, f"1/{number}", f"1 / {number}")])
+    for code, (n, text) in _lengths(e).items():
         if n > 1:
-            for value, words, written in (
+            forms = [
                 (n, f"{n}, {text}", code),
                 (1 / n, f"1/{n}, one over {text}", f"1 / ({code})"),
                 (n / (n - 1), f"{n}/{n - 1} ({n} is {text})", f"{code} / ({code} - 1)"),
@@ -86,9 +71,29 @@ def _factors(e: Evidence, factor: float) -> Iterator[tuple[float, str, str]]:
                 (1 / math.sqrt(n), f"one over the square root of {n}, {text}", f"1 / np.sqrt({code})"),
                 (2 / n, f"2/{n} ({n} is {text})", f"2 / ({code})"),
                 (n / 2, f"{n}/2 ({n} is {text})", f"({code}) / 2"),
-            ):
-                if math.isclose(factor, value, rel_tol=1e-9):
-                    yield value, words, written
+            ]
+            yield from _matching(factor, forms)
+
+
+def _matching(factor: float, forms: list[tuple[float, str, str]]) -> Iterator[tuple[float, str, str]]:
+    return (form for form in forms if math.isclose(factor, form[0], rel_tol=1e-9))
+
+
+def _lengths(e: Evidence) -> dict[str, tuple[int, str]]:
+    """Code -> (value, in words) of the lengths that a mean or a batch may be over."""
+    out = e.case.outputs.arrays[0] if e.case.outputs else e.x
+    lengths = {
+        f"{e.name}.shape[{axis}]": (n, f"the length of axis {axis} of {e.name}") for axis, n in enumerate(e.x.shape)
+    }
+    lengths |= {
+        f"out.shape[{axis}]": (n, f"the length of axis {axis} of the output") for axis, n in enumerate(out.shape)
+    }
+    lengths[f"{e.name}.size"] = (e.x.size, f"the number of entries of {e.name}")
+    lengths["out.size"] = (out.size, "the number of entries of the output")
+    if out.size and e.x.size % out.size == 0:
+        ratio = e.x.size // out.size
+        lengths[f"{e.name}.size / out.size"] = (ratio, "the number of entries that make one output")
+    return lengths
 
 
 def single_precision(e: Evidence) -> Cause | None:
@@ -107,11 +112,19 @@ def permuted_or_reversed(e: Evidence) -> Cause | None:
     if e.gradient is None or not e.complete or e.x.size < 2:
         return None
     g = e.gradient
+    return _reversed(e, g) or _transposed(e, g) or _rolled(e, g) or _permuted(e, g)
+
+
+def _reversed(e: Evidence, g: Array) -> Cause | None:
     for count in range(1, g.ndim + 1):
         for axes in itertools.combinations(range(g.ndim), count):
             if agreement := e.agreement(np.flip(g, axes)):
                 why = f"Reversed along {_axes(axes)}, the gradient {agreement}."
                 return Cause("permuted_or_reversed", why, f"np.flip(grad_{e.name}, {axes if count > 1 else axes[0]})")
+    return None
+
+
+def _transposed(e: Evidence, g: Array) -> Cause | None:
     for order in itertools.permutations(range(g.ndim)) if g.ndim <= 4 else ():
         before = [0] * g.ndim
         for place, axis in enumerate(order):
@@ -119,12 +132,16 @@ def permuted_or_reversed(e: Evidence) -> Cause | None:
         if order != tuple(range(g.ndim)) and (agreement := e.agreement(np.transpose(g.reshape(before), order).copy())):
             why = f"With its axes in the order {order}, the gradient {agreement}."
             return Cause("permuted_or_reversed", why, "undo a permutation of axes with its inverse: np.argsort(axes)")
+    return None
+
+
+def _rolled(e: Evidence, g: Array) -> Cause | None:
     for axis, size in enumerate(g.shape):
         for shift in range(1, size):
             if agreement := e.agreement(np.roll(g, shift, axis)):
                 why = f"Rolled by {shift} along axis {axis}, the gradient {agreement}."
                 return Cause("permuted_or_reversed", why, f"np.roll(grad_{e.name}, {shift}, axis={axis})")
-    return _permuted(e, g)
+    return None
 
 
 def _permuted(e: Evidence, g: Array) -> Cause | None:
@@ -137,7 +154,7 @@ def _permuted(e: Evidence, g: Array) -> Cause | None:
     candidate[theirs] = ours
     if not (agreement := e.agreement(candidate)):
         return None
-    why = f"In another order, the numbers of the gradient {agreement.replace('agrees', 'agree')}: each is right somewhere."
+    why = f"In another order, the gradient {agreement}: each of its numbers is right somewhere."
     return Cause("permuted_or_reversed", why, "put every number where its input entry is")
 
 

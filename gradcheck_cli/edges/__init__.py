@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.case import Case
+from gradcheck_cli.case import LAYOUT_NAMES, Case
 from gradcheck_cli.draw import Alter, Drawer
 from gradcheck_cli.edges.shapes import edge_shapes, plain_shapes
 from gradcheck_cli.edges.values import VALUES, Plain, landmarks
@@ -40,8 +40,8 @@ def edge_cases(drawer: Drawer) -> Iterator[Case]:
         return
     for name, alter in _alterations(drawer, here):
         yield from _accepted(drawer, here, next(numbers), _COMBINATIONS, edge=name, alter=alter)
-    for layout in ("zero-stride", "read-only"):
-        yield from _accepted(drawer, here, next(numbers), 1, edge=layout, layout=layout)
+    for layout, name in LAYOUT_NAMES.items():
+        yield from _accepted(drawer, here, next(numbers), 1, edge=name, layout=layout)
     for cotangent in ("zero", "ones", "one-hot"):
         yield from _accepted(drawer, here, next(numbers), 1, edge=f"{cotangent} cotangent", cotangent=cotangent)
     for dtype in drawer.op.dtypes if options.dtype is None else ():

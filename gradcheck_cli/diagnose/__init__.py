@@ -1,0 +1,127 @@
+"""A finding -> its cause: hypotheses are applied to the evidence, and one that explains it is named.
+
+A cause is named only where the hypothesis, applied, agrees with the numeric derivative to within its error bar, or
+where the same check succeeds on a neighbour of the case. Otherwise the finding is `unexplained`, and keeps its numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+
+from gradcheck_cli.checks import CaseResult
+from gradcheck_cli.checks.finding import Finding, Severity
+from gradcheck_cli.diagnose import axes, shapes, terms, values
+from gradcheck_cli.diagnose.evidence import Cause, Evidence
+from gradcheck_cli.diagnose.neighbours import NEIGHBOURS, special_values
+from gradcheck_cli.foreign import quiet
+
+Hypothesis = Callable[[Evidence], Cause | None]
+Topic = tuple[str, str | None]  # a code, and the name of an input
+
+# From the plainest to the most involved: what comes first is what a reader would try first.
+VALUE: Sequence[Hypothesis] = (
+    values.zero_gradient,
+    values.sign_flipped,
+    values.wrong_scale,
+    values.single_precision,
+    axes.wrong_axis_of_sum,
+    axes.transposed,
+    axes.swapped_inputs,
+    terms.ignores_upstream,
+    terms.branch_swapped,
+    axes.wrong_axis,
+    terms.overwrites,
+    values.permuted_or_reversed,
+    terms.missing_term,
+    values.wrong_element,
+)
+SHAPE: Sequence[Hypothesis] = (
+    shapes.missing_unbroadcast,
+    shapes.not_transposed,
+    shapes.swapped_inputs,
+    shapes.permuted,
+    shapes.summed_along_another_axis,
+    shapes.wrong_shape,
+)
+CRASH: Sequence[Hypothesis] = (axes.transposed, axes.swapped_inputs)
+_HYPOTHESES = {"GC101": SHAPE, "GC201": VALUE, "GC202": (), "GC106": CRASH}
+_LARGEST = 4096  # entries of a case beyond which a cause is not looked for: it costs forward calls
+
+
+def diagnose(result: CaseResult, ordinary: Collection[Topic] = ()) -> CaseResult:
+    """The same result with causes in its failures.
+
+    `ordinary` are topics that fail for ordinary values too: what is special about this case need not be looked for.
+    """
+    if not result.verdict.bad or sum(x.size for x in result.case.inputs) > _LARGEST:
+        return result
+    return replace(result, findings=tuple(_explain(f, topic_of(f) not in ordinary) for f in result.findings))
+
+
+def topic_of(finding: Finding) -> Topic:
+    """What a finding is about: its code and the input."""
+    return finding.code, finding.input
+
+
+def reconcile(results: Sequence[CaseResult]) -> list[CaseResult]:
+    """The same results with as few causes as the evidence allows.
+
+    A small case may fit several hypotheses (a matrix of one row is its own transpose, but for the shape). What explains
+    most cases of a topic is tried again on the others.
+    """
+    causes: dict[Topic, Counter[str]] = {}
+    for finding in (f for result in results for f in result.findings if f.severity >= Severity.FAILURE):
+        causes.setdefault(topic_of(finding), Counter())[finding.cause] += 1
+    return [
+        replace(result, findings=tuple(_reconsider(f, causes.get(topic_of(f), Counter())) for f in result.findings))
+        for result in results
+    ]
+
+
+def _reconsider(finding: Finding, causes: Counter[str]) -> Finding:
+    """The finding with the most common cause of its topic, if that explains it too."""
+    if len(causes) < 2 or finding.code not in _HYPOTHESES or finding.severity < Severity.FAILURE:
+        return finding
+    for usual, count in causes.most_common():
+        if usual == finding.cause or count <= causes[finding.cause]:
+            return finding
+        with quiet():
+            cause = next((c for c in _hypotheses(finding) if c.cause == usual), None)
+        if cause is not None:
+            return _named(finding, cause)
+    return finding
+
+
+def _explain(finding: Finding, special: bool) -> Finding:
+    if finding.code not in _HYPOTHESES or finding.severity < Severity.FAILURE:
+        return finding
+    neighbours = NEIGHBOURS if special else [n for n in NEIGHBOURS if n is not special_values]
+    with quiet():
+        beside = (cause for neighbour in neighbours if (cause := neighbour(finding)))
+        cause = next(itertools.chain(beside, _hypotheses(finding)), None)
+    if cause is None:
+        return replace(finding, cause="unexplained") if finding.cause in ("wrong_value", "wrong_jointly") else finding
+    return _named(finding, cause)
+
+
+def _hypotheses(finding: Finding) -> Iterator[Cause]:
+    """Every hypothesis that explains a finding, the plainest first."""
+    for position in _positions(finding):
+        evidence = Evidence(finding.case, position)
+        for hypothesis in _HYPOTHESES[finding.code]:
+            if cause := hypothesis(evidence):
+                yield cause
+
+
+def _named(finding: Finding, cause: Cause) -> Finding:
+    return replace(finding, cause=cause.cause, why=cause.why, suggestion=cause.suggestion or finding.suggestion)
+
+
+def _positions(finding: Finding) -> list[int]:
+    """The inputs that a finding may be about; a crash may be about any that has entries."""
+    if finding.input is not None:
+        return [finding.case.op.names.index(finding.input)]
+    return [p for p in finding.case.op.differentiated if finding.case.inputs[p].size]
