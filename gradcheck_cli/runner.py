@@ -10,7 +10,7 @@ from gradcheck_cli.case import Case
 from gradcheck_cli.checks import CaseResult, examine
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.value import Judging
-from gradcheck_cli.diagnose import Topic, diagnose, reconcile, topic_of
+from gradcheck_cli.diagnose import Topic, diagnose, ordinary_topics, reconcile
 from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import DeclarationError, UsageError, describe
 from gradcheck_cli.op import Op
@@ -143,8 +143,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
         for case in sampler:
             if case.undeclared and any(r.verdict.bad for r in results if not r.case.undeclared):
                 continue  # What nobody mentioned tells nothing about an op that is wrong without it.
-            ordinary = {topic_of(f) for r in results if not r.case.edge for f in r.findings}
-            result, again = _settle(case, sampler, options, ordinary)
+            result, again = _settle(case, sampler, options, ordinary_topics(results))
             redrawn += again
             results.append(_forgive(result) if case.undeclared else result)
             yield CaseFinished(results[-1])

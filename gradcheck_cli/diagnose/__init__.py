@@ -48,6 +48,7 @@ SHAPE: Sequence[Hypothesis] = (
 )
 CRASH: Sequence[Hypothesis] = (axes.transposed, axes.swapped_inputs)
 _HYPOTHESES = {"GC101": SHAPE, "GC201": VALUE, "GC202": (), "GC106": CRASH}
+_SPECIAL = {"nan_at_edge", "wrong_at_edge", "wrong_at_kink", "wrong_tie"}
 _LARGEST = 4096  # entries of a case beyond which a cause is not looked for: it costs forward calls
 
 
@@ -59,6 +60,11 @@ def diagnose(result: CaseResult, ordinary: Collection[Topic] = ()) -> CaseResult
     if not result.verdict.bad or sum(x.size for x in result.case.inputs) > _LARGEST:
         return result
     return replace(result, findings=tuple(_explain(f, topic_of(f) not in ordinary) for f in result.findings))
+
+
+def ordinary_topics(results: Sequence[CaseResult]) -> set[Topic]:
+    """What fails in random cases, and not because of some special value that was drawn by chance."""
+    return {topic_of(f) for r in results if not r.case.edge for f in r.findings if f.cause not in _SPECIAL}
 
 
 def topic_of(finding: Finding) -> Topic:
