@@ -35,10 +35,12 @@ class Case:
     outputs: Outputs | None
     cotangents: tuple[Array, ...]
     layout: str = "C"
+    edge: str = ""
     loops: bool = False  # some operand has loop dimensions that the author may never have meant
     attempt: int = 0
     error: Exception | None = None
     mutated: tuple[str, ...] = ()  # inputs that forward changed; they were put back
+    recorded: str = ""  # where a fixture holds this case
 
     def __repr__(self) -> str:
         return f"<case {self.index} of {self.op.name}: {self.name}>"
@@ -80,8 +82,9 @@ def make_case(
     attempt: int = 0,
     layout: str = "C",
     loops: bool = False,
+    cotangents: tuple[Array, ...] = (),
 ) -> Case:
-    """Run forward once and draw a cotangent for every output."""
+    """Run forward once and draw a cotangent for every output, unless they are given."""
     before = [np.copy(x) for x in inputs]
     outputs, error = None, None
     try:
@@ -102,7 +105,7 @@ def make_case(
         inputs=inputs,
         params=params,
         outputs=outputs,
-        cotangents=_cotangents(stream, outputs.arrays, inputs) if outputs else (),
+        cotangents=cotangents or (_cotangents(stream, outputs.arrays, inputs) if outputs else ()),
         layout=layout,
         loops=loops,
         attempt=attempt,

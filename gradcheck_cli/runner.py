@@ -89,10 +89,14 @@ class RunFinished:
     options: Options
     seconds: float
     stopped: str | None = None
+    fixtures: int | None = None  # how many files were replayed, where nothing was drawn
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """What the inputs were drawn in."""
+        """What the inputs were drawn, or recorded, in."""
+        if self.fixtures is not None:
+            cases = [result.case for op in self.ops for result in op.cases]
+            return tuple(dict.fromkeys(x.dtype.name for case in cases for x in case.inputs if x.dtype.kind in "fc"))
         chosen = self.options.sampling.dtype
         return (chosen,) if chosen else tuple(dict.fromkeys(result.op.dtypes[0] for result in self.ops))
 
@@ -143,7 +147,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
                 continue  # Loop dimensions that nobody mentioned tell nothing about an op that is wrong without.
             result, again = _settle(case, sampler, options)
             redrawn += again
-            results.append(_forgive_loops(result) if case.loops else result)
+            results.append(forgive_loops(result) if case.loops else result)
             yield CaseFinished(results[-1])
             if options.maxfail is not None and sum(r.verdict.bad for r in results) >= options.maxfail:
                 break
@@ -186,7 +190,7 @@ def _settle(case: Case, sampler: Sampler, options: Options) -> tuple[CaseResult,
     return first, False
 
 
-def _forgive_loops(result: CaseResult) -> CaseResult:
+def forgive_loops(result: CaseResult) -> CaseResult:
     """Turn what is wrong with loop dimensions that the author never mentioned into warnings."""
     advice = "say loops=True if batches are meant, loops=False if not"
     findings = tuple(

@@ -169,8 +169,8 @@ PAIRS = {
 
 
 def test_every_code_has_a_wrong_and_a_right_op() -> None:
-    """A code without a row has never been seen to fail."""
-    assert sorted(PAIRS) == sorted(CODES)
+    """A code without a row has never been seen to fail; GC7xx ask for a fixture (test_fixtures.py)."""
+    assert sorted(PAIRS) == sorted(code for code in CODES if not code.startswith("GC7"))
 
 
 @pytest.mark.parametrize("code", PAIRS)

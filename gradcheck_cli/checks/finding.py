@@ -42,7 +42,7 @@ VERDICTS = {
     Severity.ERROR: Verdict.ERROR,
 }
 
-# code -> what it means; GC1xx structure, 2xx value, 3xx behaviour, 4xx forward, 5xx numerics.
+# code -> what it means; GC1xx structure, 2xx value, 3xx behaviour, 4xx forward, 5xx numerics, 7xx fixtures.
 CODES: dict[str, str] = {
     "GC101": "a gradient has another shape than the data",
     "GC102": "backward returns the wrong number of gradients",
@@ -61,6 +61,9 @@ CODES: dict[str, str] = {
     "GC406": "forward changes its inputs",
     "GC501": "the slope could not be judged at this point",
     "GC502": "the error bar is too wide to mean anything",
+    "GC701": "forward's outputs differ from the recorded ones",
+    "GC702": "backward's gradients differ from the recorded ones",
+    "GC703": "the recorded op is gone, or takes other inputs",
 }
 
 
