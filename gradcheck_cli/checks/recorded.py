@@ -87,9 +87,10 @@ def _check_gradients(case: Case, expected: Expected) -> Iterator[Finding]:
         if position not in found:  # GC1xx says why.
             message = f"grad {name} cannot be compared with the recorded one ({expected.who})"
             yield _finding(case, "GC702", "gradients_differ", message, name)
-        elif recorded.shape != found[position].shape:
-            shapes = f"{show(found[position].shape)}; recorded is {show(recorded.shape)} ({expected.who})"
-            yield _finding(case, "GC702", "gradients_differ", f"grad {name} has shape {shapes}", name)
+        elif as_real(recorded).shape != reals[position].shape:
+            got, wanted = (f"{g.dtype} {show(g.shape)}" for g in (found[position], recorded))
+            message = f"grad {name} is {got}; recorded is {wanted} ({expected.who})"
+            yield _finding(case, "GC702", "gradients_differ", message, name)
         else:
             floor = floors.get(position, np.zeros(()))
             difference = _difference(f"grad {name}", found[position], recorded, floor, expected)
