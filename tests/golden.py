@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from msgspec import UNSET
 from numpy.typing import NDArray
-from test_peers_torch import OPS, PEERS, Params, Peer, Shape, each, listed
+from test_peers_torch import OPS, PEERS, Params, Peer, Shape, each, listed, torch
 
 from gradcheck_cli.case import Case
 from gradcheck_cli.errors import ShapeError

@@ -298,6 +298,18 @@ def test_an_op_that_takes_other_inputs_is_gone(op: Op, tmp_path: Path) -> None:
     assert (result.verdict, codes(result)) == (Verdict.ERROR, {"GC703"})
 
 
+def test_recorded_gradients_of_another_kind_are_told(tmp_path: Path) -> None:
+    """Complex ones for a real input, or of another shape."""
+    fixture = a_file(tmp_path)
+    recorded = fixture.cases[0]
+    assert recorded.expected is not None
+    for other in (np.array([1j, 2]), np.array([1.0, 2.0, 3.0])):
+        expected = replace(recorded.expected, gradients={"x": other})
+        result = Replay([fixture], Options()).replay(replace(recorded, expected=expected), DOUBLE)
+
+        assert codes(result) == {"GC702"}
+
+
 def test_a_cancelled_sum_may_round_otherwise(tmp_path: Path) -> None:
     """0.1 + 0.2 - 0.3 is 5.6e-17 or 0, as the order of the sum has it: that is no difference; 1e-14 is."""
     x, ones = np.array([0.1, 0.2, -0.3]), lambda grad, out, x: np.full(x.shape, grad)
@@ -405,7 +417,7 @@ def test_update_says_what_it_rewrites(gradcheck: Gradcheck, op_file: WriteFile, 
 
     assert differs.code == 1
     assert "FAIL double · GC701 · outputs_differ" in differs.stdout
-    assert "gradcheck replay --update" in differs.stdout
+    assert "gradcheck replay PATH --update" in differs.stdout
     assert (updated.code, updated.stderr) == (0, "gradcheck: rewrote mine.json\n")
     assert gradcheck("replay", "mine.json").code == 0
     assert len(before) == len(after_it)

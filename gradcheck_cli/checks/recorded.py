@@ -118,7 +118,7 @@ def _difference(what: str, got: Array, recorded: Array, floor: Array, expected: 
 
 
 def _finding(case: Case, code: str, cause: str, message: str, input: str | None = None) -> Finding:  # noqa: A002
-    advice = "if the change is meant: gradcheck replay --update"
+    advice = "if the change is meant: gradcheck replay PATH --update"
     return Finding(code, cause, Severity.FAILURE, case, message, advice, input)
 
 
