@@ -88,6 +88,35 @@ def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     return floors
 
 
+def forward_rounding(case: Case) -> tuple[Array, ...]:
+    """How far forward's own rounding may move each entry of its outputs, as real arrays: found as for backward.
+
+    What moves by more than rounding can, a step of `floor`, is no rounding and counts as none.
+    """
+    assert case.outputs is not None
+    exact = [as_real(y) for y in case.outputs.arrays]
+    floors = [np.zeros(y.shape) for y in exact]
+    for turn in range(2):
+        for i, (y, moved) in enumerate(zip(exact, _moved_outputs(case, turn), strict=False)):
+            if y.dtype.kind == "f" and moved.shape == y.shape:
+                largest = max(float(np.max(np.abs(x), initial=0.0)) for x in (y, *case.inputs))
+                with np.errstate(all="ignore"):
+                    spread = np.abs(moved - y).astype(np.float64)
+                    small = spread <= _SMALL * np.finfo(y.dtype).eps * largest
+                floors[i] = np.maximum(floors[i], np.where(small, _OWN * spread, 0.0))
+    return tuple(floors)
+
+
+def _moved_outputs(case: Case, turn: int) -> list[Array]:
+    """What forward returns, as real arrays, when its inputs move by a few ulps; nothing where it fails."""
+    try:
+        with quiet():
+            inputs = [lay_out(_nudge(x, turn, _NEAR), case.layout) for x in case.inputs]
+            return [as_real(y) for y in case.op.run(inputs, case.params).arrays]
+    except Exception:  # Next to the edge of its domain a forward may raise anything.
+        return []
+
+
 def _in_double(case: Case) -> dict[int, Array]:
     """The gradients of a single-precision case as the same backward computes them in double precision.
 

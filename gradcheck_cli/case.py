@@ -47,6 +47,7 @@ class Case:
     attempt: int = 0
     error: Exception | None = None
     mutated: tuple[str, ...] = ()  # inputs that forward changed; they were put back
+    recorded: str = ""  # where a fixture holds this case
 
     def __repr__(self) -> str:
         return f"<case {self.edge or self.index} of {self.op.name}: {self.name}>"
@@ -90,8 +91,9 @@ def make_case(
     edge: str = "",
     undeclared: str = "",
     cotangent: str = "random",
+    cotangents: tuple[Array, ...] = (),
 ) -> Case:
-    """Run forward once and draw a cotangent for every output: one of COTANGENTS."""
+    """Run forward once and draw a cotangent for every output (one of COTANGENTS), unless they are given."""
     before = [np.copy(x) for x in inputs]
     outputs, error = None, None
     try:
@@ -105,7 +107,10 @@ def make_case(
     for i in changed:
         inputs[i][...] = before[i]
     stream = Stream(op.name, seed, edge or index, attempt, "cotangents")
-    cotangents = _cotangents(stream, outputs.arrays, inputs) if outputs else ()
+    drawn = cotangents
+    if outputs and not cotangents:
+        random = _cotangents(stream, outputs.arrays, inputs)
+        drawn = tuple(lay_out(COTANGENTS[cotangent](w, stream), layout) for w in random)
     return Case(
         op=op,
         index=index,
@@ -113,7 +118,7 @@ def make_case(
         inputs=inputs,
         params=params,
         outputs=outputs,
-        cotangents=tuple(lay_out(COTANGENTS[cotangent](w, stream), layout) for w in cotangents),
+        cotangents=drawn,
         layout=layout,
         edge=edge,
         undeclared=undeclared,

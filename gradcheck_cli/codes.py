@@ -576,6 +576,79 @@ OPS = [Op(variance, variance_backward, "(8)->()", domain=FAR)]
         fix="rewrite the formula that cancels, or check where it does not",
         instead="return ((x - x.mean(-1, keepdims=True)) ** 2).mean(-1)",
     ),
+    "GC701": Code(
+        meaning="forward's outputs differ from the recorded ones",
+        detail=(
+            "A fixture holds what forward returned when it was recorded, or what another framework returns. Beyond the "
+            "policy that stands beside it, which allows for rounding, forward returns something else today. The finding gives "
+            "the entry, both values and who computed the recorded one."
+        ),
+        example="""\
+import numpy as np
+from gradcheck_cli import Op
+
+
+def square(x):
+    return np.square(x) + 1e-3  # wrong: recorded without the 1e-3
+
+
+def square_backward(grad, out, x):
+    return 2 * grad * x
+
+
+OPS = [Op(square, square_backward, "()->()")]
+""",
+        fix="mend forward; or, if the change is meant, `gradcheck replay PATH --update`",
+        instead="return np.square(x)",
+    ),
+    "GC702": Code(
+        meaning="backward's gradients differ from the recorded ones",
+        detail=(
+            "As GC701, for the gradients. Where the numeric check passes as well, the recorded gradient may have been "
+            "wrong, or the change may be meant, as another choice at a kink is."
+        ),
+        example="""\
+import numpy as np
+from gradcheck_cli import Op
+
+
+def square(x):
+    return np.square(x)
+
+
+def square_backward(grad, out, x):
+    return 2.001 * grad * x  # wrong: recorded with 2
+
+
+OPS = [Op(square, square_backward, "()->()")]
+""",
+        fix="mend backward; or, if the change is meant, `gradcheck replay PATH --update`",
+        instead="return 2 * grad * x",
+    ),
+    "GC703": Code(
+        meaning="the recorded op is gone, or takes other inputs",
+        detail=(
+            "A fixture outlives no op: a case that cannot be run is a check that is lost, so it fails. The finding says "
+            "what was looked for, and where."
+        ),
+        example="""\
+import numpy as np
+from gradcheck_cli import Op
+
+
+def square(x):
+    return np.square(x)
+
+
+def square_backward(grad, out, x):
+    return 2 * grad * x
+
+
+OPS = [Op(square, square_backward, "()->()", name="squared")]  # wrong: recorded as square
+""",
+        fix="bring the op back under its name; or delete the case and record anew",
+        instead='OPS = [Op(square, square_backward, "()->()")]',
+    ),
 }
 
 # What a finding says to be the reason, as far as that is known.
@@ -624,6 +697,9 @@ CAUSES: dict[str, str] = {
     "not_finite": "forward returns NaN or infinity",
     "contradicts_signature": "forward's outputs have other shapes than the signature promises",
     # numerics
+    "outputs_differ": "forward no longer returns what was recorded",
+    "gradients_differ": "backward no longer returns what was recorded",
+    "op_gone": "the recorded op cannot be found, or takes other inputs than it did",
     "smooth": "the error bar is too wide",
     "kink": "several kinks meet along the direction",
     "jump": "forward jumps here",

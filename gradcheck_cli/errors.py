@@ -26,6 +26,10 @@ class LoadError(GradcheckError):
     """An op file or module that could not be read, imported or understood."""
 
 
+class FixtureError(GradcheckError):
+    """A fixture that cannot be read, trusted or written; the message names the file and the place in it."""
+
+
 class GradientError(GradcheckError, AssertionError):
     """A gradient is wrong: raised by `Report.raise_for_failures`, carrying the printed story."""
 

@@ -27,16 +27,25 @@ def resolve(targets: Sequence[str]) -> list[Op]:
 
     Raises UsageError for a target that names nothing, LoadError for a file or module that cannot be used.
     """
-    found = installed_ops() if not targets else [op for target in targets for op in _target(target)]
-    unique = list(dict.fromkeys(found))
+    return list(located(targets))
+
+
+def located(targets: Sequence[str]) -> dict[Op, str | None]:
+    """What `resolve` finds, each with the file or module to find it in again; None for an installed op."""
+    found: dict[Op, str | None] = {}
+    for target in targets:
+        ops, source = _target(target)
+        found |= {op: source for op in ops if op not in found}
+    if not targets:
+        found = dict.fromkeys(installed_ops())
     by_name: dict[str, Op] = {}
-    for op in unique:
+    for op in found:
         twin = by_name.setdefault(op.name, op)
         if twin is not op:
             raise LoadError(
                 f"two ops are named {op.name!r}: {twin.declared} and {op.declared}; give one of them another name="
             )
-    return unique
+    return found
 
 
 def installed_ops() -> list[Op]:
@@ -50,7 +59,8 @@ def installed_ops() -> list[Op]:
     return ops
 
 
-def _target(target: str) -> list[Op]:
+def _target(target: str) -> tuple[list[Op], str | None]:
+    """The ops that one target names, and the file or module they are in."""
     place, separator, name = target.partition("::")
     if not place:
         raise UsageError(f"target {target!r} names no op, file or module")
@@ -61,8 +71,8 @@ def _target(target: str) -> list[Op]:
     else:
         if Path(f"{place}.py").is_file():
             raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
-        return _pick(installed_ops(), target, "is installed")
-    return _pick(ops, name, f"is in {where}") if separator else ops
+        return _pick(installed_ops(), target, "is installed"), None
+    return (_pick(ops, name, f"is in {where}") if separator else ops), place
 
 
 def _pick(ops: list[Op], name: str, where: str) -> list[Op]:

@@ -91,10 +91,14 @@ class RunFinished:
     options: Options
     seconds: float
     stopped: str | None = None
+    fixtures: int | None = None  # how many files were replayed, where nothing was drawn
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """What the inputs were drawn in."""
+        """What the inputs were drawn, or recorded, in."""
+        if self.fixtures is not None:
+            cases = [result.case for op in self.ops for result in op.cases]
+            return tuple(dict.fromkeys(x.dtype.name for case in cases for x in case.inputs if x.dtype.kind in "fc"))
         chosen = self.options.sampling.dtype
         return (chosen,) if chosen else tuple(dict.fromkeys(result.op.dtypes[0] for result in self.ops))
 
@@ -145,7 +149,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
                 continue  # What nobody mentioned tells nothing about an op that is wrong without it.
             result, again = _settle(case, sampler, options, ordinary_topics(results))
             redrawn += again
-            results.append(_forgive(result) if case.undeclared else result)
+            results.append(forgive(result))
             yield CaseFinished(results[-1])
             if options.maxfail is not None and sum(r.verdict.bad for r in results) >= options.maxfail:
                 break
@@ -195,8 +199,10 @@ _UNDECLARED = {
 }
 
 
-def _forgive(result: CaseResult) -> CaseResult:
+def forgive(result: CaseResult) -> CaseResult:
     """Turn what is wrong only with what the author never mentioned into warnings."""
+    if not result.case.undeclared:
+        return result
     when, advice = _UNDECLARED[result.case.undeclared]
     findings = tuple(
         replace(f, severity=Severity.WARNING, suggestion=advice, message=f"{when}, {f.message}")

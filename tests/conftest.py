@@ -52,9 +52,6 @@ class Gradcheck:
         )
 
 
-# Codes whose checks are still to come: delete this, and the two places that use it, when they have.
-PENDING = {"GC302", "GC303", "GC304", "GC305", "GC407"}
-
 WriteFile = Callable[..., Path]
 
 

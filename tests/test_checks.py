@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import PENDING
 from numpy.typing import NDArray
 
 from gradcheck_cli import POSITIVE, Finding, Op, Report, check, one_of, unbroadcast
@@ -172,8 +171,8 @@ PAIRS = {
 
 
 def test_every_code_has_a_wrong_and_a_right_op() -> None:
-    """A code without a row has never been seen to fail."""
-    assert sorted(PAIRS) == sorted(set(CODES) - PENDING)
+    """A code without a row has never been seen to fail; GC7xx ask for a fixture (test_fixtures.py)."""
+    assert sorted(PAIRS) == sorted(code for code in CODES if not code.startswith("GC7"))
 
 
 @pytest.mark.parametrize("code", PAIRS)

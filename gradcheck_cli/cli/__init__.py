@@ -17,6 +17,8 @@ from gradcheck_cli.errors import GradcheckError, OutputError, Terminated, descri
 # name -> (module in this folder, what `gradcheck --help` says); the modules stay unimported until called.
 COMMANDS = {
     "run": ("run", "Check the gradients of ops."),
+    "record": ("record", "Write cases of ops, with what they compute, to a fixture."),
+    "replay": ("replay", "Rerun fixtures and saved failures."),
     "list": ("list_ops", "List ops: names, signatures, formulas."),
     "show": ("show", "Show one op: signature, formula, domain, params, what is checked."),
     "explain": ("explain", "Explain codes and causes: what is wrong, an example, what to write."),

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gradcheck_cli.cli.complete import complete_targets
 from gradcheck_cli.cli.types import FiniteFloat, Integer, ReportTarget, Setting, ShapeType
-from gradcheck_cli.errors import Terminated, UsageError
 
 if TYPE_CHECKING:
-    from gradcheck_cli.checks import CaseResult
-    from gradcheck_cli.op import Op
-    from gradcheck_cli.runner import Options, RunFinished
+    from gradcheck_cli.runner import Options
 
 
 @click.command("run", short_help="Check the gradients of ops.")
@@ -68,10 +63,12 @@ def command(**options: Any) -> int:
     3 gradcheck itself or its output failed, 5 nothing was checked.
     """
     from gradcheck_cli.cli.select import select
+    from gradcheck_cli.cli.session import check_sinks, consume, write_reports
     from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
     from gradcheck_cli.registry import resolve
+    from gradcheck_cli.runner import run
 
-    sinks = _sinks(options["report"])
+    check_sinks(options["report"])
     settings = _options(options)
     with ops_print_to_stderr() as stdout:
         ops = select(resolve(options["targets"]), options["k"], options["exclude"])
@@ -79,8 +76,9 @@ def command(**options: Any) -> int:
             click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
             return 5
         verbosity = options["verbose"] - options["quiet"]
-        finished, interruption = _run(ops, settings, Progress(sys.stderr, enabled=verbosity >= 0))
-        _write(finished, sinks, stdout, options["color"], verbosity)
+        progress = Progress(sys.stderr, enabled=verbosity >= 0)
+        finished, interruption = consume(run(ops, settings), len(ops), settings, progress)
+        write_reports(finished, options["report"], stdout, options["color"], verbosity)
     if interruption is not None:
         raise interruption
     return finished.exit_code
@@ -108,81 +106,3 @@ def _options(options: dict[str, Any]) -> Options:
     judging = Judging(options["mode"], options["min_resolution"], classic)
     maxfail = 1 if options["exitfirst"] else options["maxfail"]
     return Options(sampling, judging, options["allow_inconclusive"], maxfail)
-
-
-def _run(ops: Sequence[Op], options: Options, progress: Any) -> tuple[RunFinished, BaseException | None]:
-    """Run to the end, or to an interruption: what was finished until then is still a result."""
-    import time
-
-    from gradcheck_cli.runner import CaseFinished, OpResult, OpStarted, RunFinished, run
-
-    started = time.perf_counter()
-    done: list[OpResult] = []
-    current: list[CaseResult] = []
-    try:
-        for event in run(ops, options):
-            if isinstance(event, OpStarted):
-                progress.show(f"{event.number}/{event.total} {event.op.name}")
-                current = []
-            elif isinstance(event, CaseFinished):
-                current.append(event.result)
-            elif isinstance(event, OpResult):
-                done.append(event)
-                current = []
-            elif isinstance(event, RunFinished):
-                return event, None
-    except (KeyboardInterrupt, Terminated) as interruption:
-        stopped = f"interrupted: {len(done)} of {len(ops)} ops were checked"
-        begun = [OpResult(current[0].case.op, tuple(current))] if current else []
-        seconds = time.perf_counter() - started
-        return RunFinished((*done, *begun), len(ops), options, seconds, stopped), interruption
-    finally:
-        progress.clear()
-    raise AssertionError("a run ends with RunFinished")
-
-
-def _sinks(reports: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Check formats and paths before anything runs: a report that cannot be written must not cost a run."""
-    from gradcheck_cli.reporters import FORMATS
-
-    if sum(path == "-" for _, path in reports) > 1:
-        raise UsageError("only one --report can go to stdout (-)")
-    for kind, path in reports:
-        if kind not in FORMATS:
-            raise UsageError(f"no report format {kind!r}; there is {', '.join(FORMATS)}")
-        folder = Path(path).parent
-        if path == "-":
-            continue
-        if Path(path).is_dir() or not folder.is_dir():
-            raise UsageError(
-                f"report {path} cannot be written: {'a folder' if Path(path).is_dir() else f'no folder {folder}'}"
-            )
-        _try_to_write(Path(path))
-    return list(reports)
-
-
-def _try_to_write(path: Path) -> None:
-    """Open the file as it will be opened, and leave nothing behind; raises UsageError."""
-    existed = path.exists()
-    try:
-        path.open("a").close()
-        if not existed:
-            path.unlink()
-    except OSError as error:
-        raise UsageError(f"report {path} cannot be written: {error.strerror}") from None
-
-
-def _write(finished: RunFinished, sinks: Sequence[tuple[str, str]], stdout: Any, color: str, verbosity: int) -> None:
-    """The table on stdout, or on stderr where a report claims stdout; then the reports."""
-    from gradcheck_cli.cli.terminal import use_color, width, write, write_file
-    from gradcheck_cli.reporters import renderer
-    from gradcheck_cli.reporters.console import render
-
-    screen = sys.stderr if any(path == "-" for _, path in sinks) else stdout
-    write(screen, render(finished, width=width(screen), color=use_color(color, screen), verbosity=verbosity))
-    for kind, path in sinks:
-        text = renderer(kind)(finished)
-        if path == "-":
-            write(stdout, text)
-        else:
-            write_file(Path(path), text)

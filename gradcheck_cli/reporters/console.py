@@ -48,7 +48,7 @@ def _parts(run: RunFinished, verbosity: int, brief: bool) -> Iterator[Renderable
 
 
 def _per_case(run: RunFinished, verbosity: int) -> bool:
-    return verbosity > 0 or run.asked == 1 or bool(run.options.sampling.shapes)
+    return verbosity > 0 or run.asked == 1 or bool(run.options.sampling.shapes) or run.fixtures is not None
 
 
 def _table(run: RunFinished, per_case: bool, brief: bool, verbose: bool) -> Table:
@@ -130,8 +130,9 @@ def _story(result: OpResult, findings: Sequence[Finding]) -> RenderableType:
         lines.append(f"in {cases} of {count(len(result.cases), 'case')}; the smallest:")
     redraw = f", redraw {case.attempt}" if case.attempt else ""
     layout = f", {case.layout} layout" if case.layout != "C" else ""
-    lines.append(f"{case.name}   (seed {case.seed}, case {case.index}{redraw}{layout})")
-    lines.append(result.op.place_of_forward if shown.code.startswith("GC4") else result.op.place)
+    origin = case.recorded or f"seed {case.seed}, case {case.index}{redraw}"
+    lines.append(f"{case.name}   ({origin}{layout})")
+    lines.append(result.op.place_of_forward if shown.code.startswith(("GC4", "GC701")) else result.op.place)
     head = Text.assemble("\n ", (label, _LABEL_STYLES[label]), f" {case.op.name} · {shown.code} · {shown.cause}")
     body = [Padding(Text(printable(line)), (0, 0, 0, 3)) for line in lines]
     return Group(head, *body)
@@ -151,7 +152,8 @@ def _summary(run: RunFinished) -> Text:
     line = Text("\n ")
     for index, (words, style) in enumerate(parts or [("nothing checked", "dim")]):
         line.append(", " if index else "").append(words, style)
-    line.append(f"   {count(len(run.ops), 'op')}, {count(cases, 'case')}, seed {run.options.sampling.seed}")
+    origin = f"seed {run.options.sampling.seed}" if run.fixtures is None else count(run.fixtures, "fixture")
+    line.append(f"   {count(len(run.ops), 'op')}, {count(cases, 'case')}, {origin}")
     line.append(f", {' and '.join(run.dtypes)}, {run.seconds:.2f} s")
     dropped = sum(result.dropped for result in run.ops)
     inconclusive = sum(c.verdict is Verdict.INCONCLUSIVE for r in run.ops for c in r.cases)

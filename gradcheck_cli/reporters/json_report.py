@@ -24,6 +24,7 @@ def render(run: RunFinished) -> str:
     document = {
         "gradcheck": __version__,
         "seed": sampling.seed,
+        "fixtures": run.fixtures,
         "dtypes": list(run.dtypes),
         "test": str(run.options.judging.tolerances or "error bars"),
         "exit_code": run.exit_code,
@@ -79,6 +80,7 @@ def _case(result: CaseResult) -> dict[str, Any]:
         "shapes": [list(shape) for shape in case.shapes],
         "params": dict(case.params),
         "layout": case.layout,
+        "recorded": case.recorded or None,
         "verdict": str(result.verdict),
         "inputs": [_input(entry) for entry in result.inputs],
         "findings": [_finding(finding) for finding in result.findings],

@@ -1,0 +1,96 @@
+"""What every command that runs cases does: follow the events to the end or an interruption, then write the reports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from gradcheck_cli.errors import Terminated, UsageError
+
+if TYPE_CHECKING:
+    from gradcheck_cli.checks import CaseResult
+    from gradcheck_cli.cli.terminal import Progress
+    from gradcheck_cli.runner import Event, Options, RunFinished
+
+
+def consume(
+    events: Iterable[Event], asked: int, options: Options, progress: Progress
+) -> tuple[RunFinished, BaseException | None]:
+    """Run to the end, or to an interruption: what was finished until then is still a result."""
+    import time
+
+    from gradcheck_cli.runner import CaseFinished, OpResult, OpStarted, RunFinished
+
+    started = time.perf_counter()
+    done: list[OpResult] = []
+    current: list[CaseResult] = []
+    try:
+        for event in events:
+            if isinstance(event, OpStarted):
+                progress.show(f"{event.number}/{event.total} {event.op.name}")
+                current = []
+            elif isinstance(event, CaseFinished):
+                current.append(event.result)
+            elif isinstance(event, OpResult):
+                done.append(event)
+                current = []
+            elif isinstance(event, RunFinished):
+                return event, None
+    except (KeyboardInterrupt, Terminated) as interruption:
+        stopped = f"interrupted: {len(done)} of {asked} ops were checked"
+        begun = [OpResult(current[0].case.op, tuple(current))] if current else []
+        seconds = time.perf_counter() - started
+        return RunFinished((*done, *begun), asked, options, seconds, stopped), interruption
+    finally:
+        progress.clear()
+    raise AssertionError("a run ends with RunFinished")
+
+
+def check_sinks(reports: Sequence[tuple[str, str]]) -> None:
+    """Check formats and paths before anything runs: a report that cannot be written must not cost a run."""
+    from gradcheck_cli.reporters import FORMATS
+
+    if sum(path == "-" for _, path in reports) > 1:
+        raise UsageError("only one --report can go to stdout (-)")
+    for kind, path in reports:
+        if kind not in FORMATS:
+            raise UsageError(f"no report format {kind!r}; there is {', '.join(FORMATS)}")
+        folder = Path(path).parent
+        if path == "-":
+            continue
+        if Path(path).is_dir() or not folder.is_dir():
+            raise UsageError(
+                f"report {path} cannot be written: {'a folder' if Path(path).is_dir() else f'no folder {folder}'}"
+            )
+        try_to_write(Path(path))
+
+
+def try_to_write(path: Path) -> None:
+    """Open the file as it will be opened, and leave nothing behind; raises UsageError."""
+    existed = path.exists()
+    try:
+        path.open("a").close()
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_reports(
+    finished: RunFinished, sinks: Sequence[tuple[str, str]], stdout: TextIO, color: str, verbosity: int
+) -> None:
+    """The table on stdout, or on stderr where a report claims stdout; then the reports."""
+    from gradcheck_cli.cli.terminal import use_color, width, write, write_file
+    from gradcheck_cli.reporters import renderer
+    from gradcheck_cli.reporters.console import render
+
+    screen = sys.stderr if any(path == "-" for _, path in sinks) else stdout
+    write(screen, render(finished, width=width(screen), color=use_color(color, screen), verbosity=verbosity))
+    for kind, path in sinks:
+        text = renderer(kind)(finished)
+        if path == "-":
+            write(stdout, text)
+        else:
+            write_file(Path(path), text)
