@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck_cli.checks import resolution_of
 from gradcheck_cli.checks.finding import Finding, Verdict
 from gradcheck_cli.checks.value import Judging
 from gradcheck_cli.draw import Sampling
@@ -47,10 +48,7 @@ class Report:
     @property
     def resolution(self) -> float | None:
         """The smallest error that every case would have caught, relative to the gradient's largest entry."""
-        known = [
-            r.resolution for case in self.result.cases for r in case.inputs if r.judged and r.resolution is not None
-        ]
-        return max(known, default=None)
+        return resolution_of(self.result.cases)
 
     def raise_for_failures(self) -> None:
         """Raise GradientError with the printed story unless the check passed."""

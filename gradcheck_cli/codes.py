@@ -580,8 +580,8 @@ OPS = [Op(variance, variance_backward, "(8)->()", domain=FAR)]
         meaning="forward's outputs differ from the recorded ones",
         detail=(
             "A fixture holds what forward returned when it was recorded, or what another framework returns. Beyond the "
-            "policy that stands beside it, which allows for rounding, forward returns something else today. The finding gives "
-            "the entry, both values and who computed the recorded one."
+            "policy that stands beside it, which allows for rounding, forward returns something else today. The "
+            "finding gives the entry, both values and who computed the recorded one."
         ),
         example="""\
 import numpy as np
@@ -628,8 +628,8 @@ OPS = [Op(square, square_backward, "()->()")]
     "GC703": Code(
         meaning="the recorded op is gone, or takes other inputs",
         detail=(
-            "A fixture outlives no op: a case that cannot be run is a check that is lost, so it fails. The finding says "
-            "what was looked for, and where."
+            "A fixture outlives no op: a case that cannot be run is a check that is lost, so it fails. The finding "
+            "says what was looked for, and where."
         ),
         example="""\
 import numpy as np

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks import CaseResult, examine
@@ -15,6 +16,7 @@ from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import DeclarationError, UsageError, describe
 from gradcheck_cli.op import Op
 from gradcheck_cli.sample import Sampler
+from gradcheck_cli.stories import Story, stories
 
 REDRAWS = 3  # an inconclusive case is drawn again with other values this often
 
@@ -62,6 +64,11 @@ class OpResult:
     def findings(self) -> tuple[Finding, ...]:
         """All findings, in the order of the cases."""
         return tuple(f for case in self.cases for f in case.findings)
+
+    @cached_property
+    def stories(self) -> tuple[Story, ...]:
+        """What is wrong, each thing once, on its smallest case."""
+        return stories(self.cases)
 
     @property
     def unjudged(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,16 @@ class CaseResult:
     def verdict(self) -> Verdict:
         """The worst finding's verdict."""
         return VERDICTS[max((f.severity for f in self.findings), default=Severity.NOTE)]
+
+
+def resolution_of(results: Sequence[CaseResult]) -> float | None:
+    """The smallest error that each of several cases would have caught, relative to the gradient's largest entry.
+
+    Edges are left aside where there are ordinary cases: what float32 or numbers of 1e6 allow says nothing about an op.
+    """
+    ordinary = [result for result in results if not result.case.edge] or results
+    known = [i.resolution for result in ordinary for i in result.inputs if i.resolution is not None and i.judged]
+    return max(known, default=None)
 
 
 _EDGE_ROUNDINGS = 64.0

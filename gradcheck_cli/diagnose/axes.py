@@ -17,9 +17,10 @@ from gradcheck_cli.diagnose.evidence import Array, Cause, Evidence
 
 def transposed(e: Evidence) -> Cause | None:
     """The gradient itself, an operand or the cotangent with its last two axes exchanged."""
-    if e.gradient is None or not e.complete:
+    if not e.complete:
         return None
-    if e.x.ndim > 1 and (agreement := e.agreement(np.swapaxes(e.gradient, -1, -2).copy())):
+    own = None if e.gradient is None or e.x.ndim < 2 else np.swapaxes(e.gradient, -1, -2).copy()
+    if agreement := e.agreement(own):
         return Cause("not_transposed", f"Transposed, the gradient {agreement}.", f"np.swapaxes(grad_{e.name}, -1, -2)")
     for position, other in enumerate(e.case.inputs):
         if other.ndim > 1:

@@ -132,12 +132,12 @@ class Evidence:
             return None
         if not self.entries.size:
             return "agrees, there being no entries"
-        if not self.judged.any() or self.largest == 0:
+        if not self.judged.any():
             return None
         gap = self.apart(np.reshape(candidate, as_real(self.x).shape))
         if not np.all(gap[self.judged] <= self.tolerance[self.judged]):
             return None
-        worst = float(np.max(gap[self.judged])) / self.largest
+        worst = float(np.max(gap[self.judged])) / (self.largest or 1.0)
         return f"agrees to {worst:.0e}" if worst > 1e-17 else "agrees to the last digit"
 
     @cached_property

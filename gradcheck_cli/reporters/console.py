@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gradcheck_cli.checks import CaseResult
-from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
+from gradcheck_cli.checks import CaseResult, resolution_of
+from gradcheck_cli.checks.finding import VERDICTS, Severity, Verdict
 from gradcheck_cli.reporters.screen import draw, table
+from gradcheck_cli.reporters.story import render_story, shown_stories
 from gradcheck_cli.reporters.text import count, number, printable
 from gradcheck_cli.runner import OpResult, RunFinished
 
@@ -23,14 +23,7 @@ _STYLES = {
     Verdict.FAIL: "bold red",
     Verdict.ERROR: "bold red",
 }
-_LABELS = {
-    Severity.WARNING: "WARNING",
-    Severity.INCONCLUSIVE: "INCONCLUSIVE",
-    Severity.FAILURE: "FAIL",
-    Severity.ERROR: "ERROR",
-}
 _ROOM_FOR_CAUSES = 100  # columns; below, the stories alone name the causes
-_LABEL_STYLES = {"WARNING": "yellow", "INCONCLUSIVE": "yellow", "FAIL": "bold red", "ERROR": "bold red"}
 
 
 def render(run: RunFinished, *, width: int | None = None, color: bool = False, verbosity: int = 0) -> str:
@@ -59,7 +52,7 @@ def _table(run: RunFinished, per_case: bool, brief: bool, verbose: bool) -> Tabl
             row = _row(result.op.name, "-", [], result.verdict, result.skipped or result.broken or "")
             grid.add_row(*row)
         elif per_case:
-            for name, group in _alike(result.cases, apart=verbose or not run.options.sampling.shapes):
+            for name, group in _alike(result.cases, verbose, bool(run.options.sampling.shapes), brief):
                 verdict = VERDICTS[max((f.severity for case in group for f in case.findings), default=Severity.NOTE)]
                 grid.add_row(*_row(result.op.name, name, group, verdict, _remark(group, brief)))
         else:
@@ -68,21 +61,43 @@ def _table(run: RunFinished, per_case: bool, brief: bool, verbose: bool) -> Tabl
     return grid
 
 
-def _alike(cases: Sequence[CaseResult], apart: bool) -> Iterator[tuple[str, list[CaseResult]]]:
-    """Cases by name, in order; several draws of the same shapes and params share a row unless they are kept apart."""
+def _alike(
+    cases: Sequence[CaseResult], verbose: bool, given: bool, brief: bool
+) -> Iterator[tuple[str, list[CaseResult]]]:
+    """Cases that share a row, by name and in order, unless verbose.
+
+    These are several draws of the same given shapes and params, and edges with which the same is wrong, or nothing.
+    """
     groups: dict[object, list[CaseResult]] = {}
     for case in cases:
-        groups.setdefault(id(case) if apart else case.case.name, []).append(case)
+        if verbose:
+            key: object = id(case)
+        elif case.case.edge:
+            key = ("edge", case.verdict, _remark([case], brief))
+        else:
+            key = case.case.name if given else id(case)
+        groups.setdefault(key, []).append(case)
     for group in groups.values():
-        name = group[0].case.name
-        yield name if len(group) == 1 else f"{name} x{len(group)}", group
+        yield _group_name(group), group
+
+
+def _group_name(group: Sequence[CaseResult]) -> str:
+    first = group[0].case
+    if not first.edge:
+        return first.name if len(group) == 1 else f"{first.name} x{len(group)}"
+    names = list(dict.fromkeys(result.case.edge for result in group))
+    if len(group) == 1:
+        return f"{names[0]}: {first.name}"
+    if not group[0].verdict.bad:
+        return count(len(group), "edge")
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more edges" if len(names) > 3 else "")
 
 
 def _row(op: str, case: str, results: Sequence[CaseResult], verdict: Verdict, remark: str) -> list[Text]:
     inputs = [entry for result in results for entry in result.inputs]
     checked = dict.fromkeys(entry.name for entry in inputs if entry.judged)
     worst = max((entry.worst for entry in inputs if entry.worst is not None), default=None)
-    resolution = max((entry.resolution for entry in inputs if entry.resolution is not None), default=None)
+    resolution = resolution_of(results)
     loud = str(verdict).upper() if verdict.bad else str(verdict)
     last = Text.assemble((loud, _STYLES[verdict]), f"  {printable(remark)}" if remark else "")
     cells = [op, case, " ".join(checked) or "-", number(worst), number(resolution)]
@@ -101,47 +116,14 @@ def _remark(results: Sequence[CaseResult], brief: bool) -> str:
 
 
 def _stories(result: OpResult, verbosity: int) -> Iterator[RenderableType]:
-    """One story for each code, cause and input: the smallest case that shows it."""
-    least = Severity.WARNING if verbosity >= 0 else Severity.FAILURE
-    groups: dict[tuple[str, str, str | None], list[Finding]] = {}
-    for finding in result.findings:
-        # An inconclusive case is one of many; one that the author asked for by name, or the last hope, is not.
-        asked = finding.input in result.unjudged or finding.case.index < 0
-        hidden = finding.severity is Severity.INCONCLUSIVE and not (verbosity > 0 or asked)
-        if finding.severity >= least and not hidden:
-            groups.setdefault((finding.code, finding.cause, finding.input), []).append(finding)
-    for findings in groups.values():
-        yield _story(result, findings)
+    """One story for each thing that is wrong."""
+    for story in shown_stories(result.stories, result.unjudged, verbosity):
+        yield render_story(story, result.op, len(result.cases))
     if result.unjudged and not result.verdict.bad:
         names = ", ".join(result.unjudged)
         yield Text.assemble(
             "\n ", ("INCONCLUSIVE", "yellow"), f" {result.op.name}: the gradient of {names} was judged in no case"
         )
-
-
-def _story(result: OpResult, findings: Sequence[Finding]) -> RenderableType:
-    shown = min(findings, key=lambda f: (-f.severity, sum(x.size for x in f.case.inputs), f.case.index))
-    case, label = shown.case, _LABELS[shown.severity]
-    lines = _sentences(shown.message)
-    if shown.suggestion:
-        lines.append(f"->  {shown.suggestion}")
-    cases = len({(f.case.index, f.case.attempt) for f in findings})
-    if cases > 1:
-        lines.append(f"in {cases} of {count(len(result.cases), 'case')}; the smallest:")
-    redraw = f", redraw {case.attempt}" if case.attempt else ""
-    layout = f", {case.layout} layout" if case.layout != "C" else ""
-    origin = case.recorded or f"seed {case.seed}, case {case.index}{redraw}"
-    lines.append(f"{case.name}   ({origin}{layout})")
-    lines.append(result.op.place_of_forward if shown.code.startswith(("GC4", "GC701")) else result.op.place)
-    head = Text.assemble("\n ", (label, _LABEL_STYLES[label]), f" {case.op.name} · {shown.code} · {shown.cause}")
-    body = [Padding(Text(printable(line)), (0, 0, 0, 3)) for line in lines]
-    return Group(head, *body)
-
-
-def _sentences(message: str) -> list[str]:
-    """A message of several sentences reads better on as many lines."""
-    first, separator, rest = message.partition(". ")
-    return [first + ".", rest] if separator and rest else [message]
 
 
 def _summary(run: RunFinished) -> Text:
