@@ -35,11 +35,21 @@ def stories(results: Sequence[CaseResult]) -> tuple[Story, ...]:
         # A crash and a wrong value of the same cause are one thing; an error of the op is no worse than a failure.
         severity = min(finding.severity, Severity.FAILURE)
         groups.setdefault((severity, finding.cause, finding.input), []).append(finding)
+    _join_crashes(groups)
     told: list[Story] = []
     for severity, name in dict.fromkeys((severity, name) for severity, _, name in groups):
         own = [group for (s, _, n), group in groups.items() if (s, n) == (severity, name)]
         told += _of_one_input(sorted(own, key=len, reverse=True))
     return tuple(told)
+
+
+def _join_crashes(groups: dict[tuple[Severity, str, str | None], list[Finding]]) -> None:
+    """What raises for one shape may be what is wrong for another: with the same cause it is the same story."""
+    for key in list(groups):
+        crashed = groups[key]
+        same = [k for k in groups if k != key and k[:2] == key[:2]]
+        if same and all(finding.code == "GC106" for finding in crashed):
+            groups[max(same, key=lambda k: len(groups[k]))] += groups.pop(key)
 
 
 def _of_one_input(groups: list[list[Finding]]) -> list[Story]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import gradients, rounding
 from gradcheck_cli.case import Case
@@ -16,6 +18,8 @@ from gradcheck_cli.checks.structure import check_structure, usable
 from gradcheck_cli.checks.value import InputResult, Judging, check_values
 from gradcheck_cli.foreign import quiet
 from gradcheck_cli.pairs import as_real
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,20 @@ def resolution_of(results: Sequence[CaseResult]) -> float | None:
 _EDGE_ROUNDINGS = 64.0
 
 
-def _coarser(case: Case) -> float:
-    """What a gradient at an edge may be off by, in addition: roundings of a slope of 1.
+def _coarser(case: Case, position: int) -> Array:
+    """What each entry of a gradient at an edge may be off by, too: roundings of a slope of 1, and of |w f| / |x|.
 
     x - tanh(x) at 1e-7 and the tail of a gelu at 1e6 cancel to something that no backward gets right, and that no
-    estimate of rounding at that point can know. What is that small is judged where it is not at an edge.
+    estimate of rounding at that point can know; beside terms of 1e12, what an entry adds is rounded away. What is that
+    small is judged where it is not at an edge.
     """
+    assert case.outputs is not None
     weights = max((float(np.max(np.abs(w), initial=0.0)) for w in case.cotangents), default=0.0)
-    dtypes = [x.dtype for x in case.inputs if x.dtype.kind in "fc"]
-    return _EDGE_ROUNDINGS * weights * max((float(np.finfo(d).eps) for d in dtypes), default=0.0)
+    floats = [y for y in case.outputs.arrays if y.dtype.kind in "fc"]
+    outputs = max((float(np.max(np.abs(y), initial=0.0)) for y in floats), default=0.0)
+    x = as_real(case.inputs[position])
+    natural: Array = 1.0 + outputs / np.maximum(np.abs(x.astype(np.float64)), 1.0)
+    return _EDGE_ROUNDINGS * float(np.finfo(x.dtype).eps) * weights * natural
 
 
 def examine(case: Case, judging: Judging) -> CaseResult:
@@ -67,7 +76,7 @@ def examine(case: Case, judging: Judging) -> CaseResult:
     with quiet():
         floors = rounding(case, exact)
         if case.edge:
-            floors = {p: floor + _coarser(case) for p, floor in floors.items()}
+            floors = {p: floor + _coarser(case, p) for p, floor in floors.items()}
         behaviour = check_behaviour(case, exact, floors)
         results, wrong = check_values(case, exact, floors, judging)
     # What is not even linear, or not twice the same, has no value to be compared.

@@ -103,7 +103,10 @@ def _hull(oracles: list[Oracle], directions: list[Direction]) -> tuple[Array, Ar
     low = np.full(len(directions), np.inf)
     high = -low
     for oracle in oracles:
-        slopes = slopes_along(oracle, directions)
+        try:
+            slopes = slopes_along(oracle, directions)
+        except Exception:  # Beside a tiny positive definite matrix there may be none.
+            continue
         known = np.isfinite(slopes.bar) & np.isfinite(slopes.value)
         low = np.where(known, np.minimum(low, slopes.value - slopes.bar), low)
         high = np.where(known, np.maximum(high, slopes.value + slopes.bar), high)

@@ -48,7 +48,15 @@ SHAPE: Sequence[Hypothesis] = (
 )
 CRASH: Sequence[Hypothesis] = (axes.transposed, axes.swapped_inputs)
 _HYPOTHESES = {"GC101": SHAPE, "GC201": VALUE, "GC202": (), "GC106": CRASH}
-_SPECIAL = {"nan_at_edge", "wrong_at_edge", "wrong_at_kink", "wrong_tie"}
+_SPECIAL = {
+    "nan_at_edge",
+    "wrong_at_edge",
+    "wrong_at_kink",
+    "wrong_tie",
+    "wrong_for_0d",
+    "wrong_for_empty",
+    "wrong_for_noncontiguous",
+}
 _LARGEST = 4096  # entries of a case beyond which a cause is not looked for: it costs forward calls
 
 
@@ -119,11 +127,17 @@ def _hypotheses(finding: Finding) -> Iterator[Cause]:
         evidence = Evidence(finding.case, position)
         for hypothesis in _HYPOTHESES[finding.code]:
             if cause := hypothesis(evidence):
-                yield cause
+                yield cause._replace(input=evidence.name)
 
 
 def _named(finding: Finding, cause: Cause) -> Finding:
-    return replace(finding, cause=cause.cause, why=cause.why, suggestion=cause.suggestion or finding.suggestion)
+    return replace(
+        finding,
+        cause=cause.cause,
+        why=cause.why,
+        suggestion=cause.suggestion or finding.suggestion,
+        input=finding.input or cause.input,
+    )
 
 
 def _positions(finding: Finding) -> list[int]:

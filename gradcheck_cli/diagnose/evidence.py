@@ -37,6 +37,7 @@ class Cause(NamedTuple):
     cause: str
     why: str = ""
     suggestion: str = ""
+    input: str | None = None  # whose gradient it explains, where a finding names none
 
 
 class Evidence:
