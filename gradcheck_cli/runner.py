@@ -16,8 +16,10 @@ from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import DeclarationError, UsageError, describe
 from gradcheck_cli.op import Op
 from gradcheck_cli.sample import Sampler
+from gradcheck_cli.shrink import shrink
 from gradcheck_cli.stories import Story, stories
 
+_MOST_SHRUNK = 6  # stories of an op: who has more will mend the first ones first
 REDRAWS = 3  # an inconclusive case is drawn again with other values this often
 
 
@@ -59,6 +61,8 @@ class OpResult:
     refused: tuple[str, ...] = ()  # edge shapes that forward refused
     redrawn: int = 0  # inconclusive cases that were judged on another draw
     seconds: float = 0.0
+    judging: Judging = field(default_factory=Judging)
+    told: tuple[Story, ...] | None = None  # the stories, where something was added to them
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -67,8 +71,12 @@ class OpResult:
 
     @cached_property
     def stories(self) -> tuple[Story, ...]:
-        """What is wrong, each thing once, on its smallest case."""
-        return stories(self.cases)
+        """What is wrong, each thing once, on the smallest case that was found when first asked."""
+        if self.told is not None:
+            return self.told
+        found = stories(self.cases)
+        smallest = [replace(s, finding=shrink(s.finding, self.judging)) for s in found[:_MOST_SHRUNK]]
+        return (*smallest, *found[_MOST_SHRUNK:])
 
     @property
     def unjudged(self) -> tuple[str, ...]:
@@ -185,6 +193,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
         refused=tuple(sampler.refused),
         redrawn=redrawn,
         seconds=seconds,
+        judging=options.judging,
     )
 
 

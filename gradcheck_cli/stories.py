@@ -25,6 +25,7 @@ class Story:
     finding: Finding
     cases: int
     codes: tuple[str, ...]
+    saved: str = ""  # the file that replays it
     aside: tuple[tuple[str, int], ...] = ()  # (cause, cases) of the same input's rarer findings
 
 
@@ -62,7 +63,7 @@ def _of_one_input(groups: list[list[Finding]]) -> list[Story]:
 
 def _story(group: list[Finding], aside: tuple[tuple[str, int], ...]) -> Story:
     codes = tuple(code for code, _ in Counter(f.code for f in group).most_common())
-    return Story(min(group, key=_plainness), _cases(group), codes, aside)
+    return Story(min(group, key=_plainness), _cases(group), codes, aside=aside)
 
 
 def _cases(group: Sequence[Finding]) -> int:

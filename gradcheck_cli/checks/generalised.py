@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.case import Case
-from gradcheck_cli.checks.judgement import Judgement, quotients, slopes_along
+from gradcheck_cli.checks.judgement import Judgement, quotients, slopes_along, unknown
 from gradcheck_cli.checks.oracle import Oracle
 from gradcheck_cli.numeric.curves import Direction
 from gradcheck_cli.numeric.estimate import Outcome
@@ -106,7 +106,7 @@ def _hull(oracles: list[Oracle], directions: list[Direction]) -> tuple[Array, Ar
         try:
             slopes = slopes_along(oracle, directions)
         except Exception:  # Beside a tiny positive definite matrix there may be none.
-            continue
+            slopes = unknown(len(directions))
         known = np.isfinite(slopes.bar) & np.isfinite(slopes.value)
         low = np.where(known, np.minimum(low, slopes.value - slopes.bar), low)
         high = np.where(known, np.maximum(high, slopes.value + slopes.bar), high)

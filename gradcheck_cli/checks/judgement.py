@@ -147,6 +147,12 @@ def slopes_along(oracle: Oracle, directions: Sequence[Direction]) -> Slopes:
     return _slopes(_differentiate(oracle, directions), np.zeros(len(directions)))
 
 
+def unknown(count: int) -> Slopes:
+    """Slopes of which nothing is known."""
+    nothing = np.full(count, np.nan)
+    return Slopes(nothing, np.full(count, np.inf), nothing, nothing, np.full(count, int(Outcome.OUTSIDE)))
+
+
 def jacobian(oracle: Oracle, directions: Sequence[Direction]) -> FloatArray:
     """(directions, outputs): the slope of every output element; at a kink, the middle of its slopes."""
     return differentiate(_curves(oracle, directions, projected=False)).value

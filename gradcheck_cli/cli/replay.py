@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from gradcheck_cli.cli.types import ReportTarget
 from gradcheck_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from gradcheck_cli.fixtures.replay import Update
+    from gradcheck_cli.fixtures.store import Fixture
 
 
 @click.command("replay", short_help="Rerun fixtures and saved failures.")
@@ -32,13 +37,11 @@ def command(**options: Any) -> int:
     Exit codes: 0 all passed, 1 something differs, is wrong or was never judged, 2 bad usage, op file or fixture,
     3 gradcheck itself or its output failed, 5 no fixture was found.
     """
-    from gradcheck_cli.cli.session import check_sinks, consume, write_reports
-    from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
-    from gradcheck_cli.fixtures.replay import Replay, Update
+    from gradcheck_cli.cli.session import check_sinks
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr
+    from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import find, read
     from gradcheck_cli.reporters.text import printable
-    from gradcheck_cli.runner import Options
-    from gradcheck_cli.source import short_path
 
     if options["update"] and options["update_new_only"]:
         raise UsageError("--update rewrites what --update-new-only leaves alone; choose one")
@@ -50,13 +53,28 @@ def command(**options: Any) -> int:
             where = ", ".join(options["paths"])
             click.echo(f"gradcheck: no fixture in {printable(where)}; gradcheck record writes some", err=True)
             return 5
-        settings = Options(allow_inconclusive=options["allow_inconclusive"])
-        replay, verbosity = Replay(fixtures, settings, update), options["verbose"] - options["quiet"]
-        progress = Progress(sys.stderr, enabled=verbosity >= 0)
-        finished, interruption = consume(replay, len(fixtures), settings, progress)
-        write_reports(finished, options["report"], stdout, options["color"], verbosity)
-        if interruption is not None:
-            raise interruption
-        for path in replay.save():
-            click.echo(f"gradcheck: rewrote {printable(short_path(str(path)))}", err=True)
+        return rerun(fixtures, update, options, stdout)
+
+
+def rerun(fixtures: Sequence[Fixture], update: Update, options: Mapping[str, Any], stdout: TextIO) -> int:
+    """Replay, report, write what was asked for, and clear away saved failures that pass; the exit code."""
+    from gradcheck_cli.cli.session import consume, write_reports
+    from gradcheck_cli.cli.terminal import Progress
+    from gradcheck_cli.fixtures.failures import remove_settled
+    from gradcheck_cli.fixtures.replay import Replay
+    from gradcheck_cli.reporters.text import printable
+    from gradcheck_cli.runner import Options
+    from gradcheck_cli.source import short_path
+
+    settings = Options(allow_inconclusive=options["allow_inconclusive"])
+    replay, verbosity = Replay(fixtures, settings, update), options["verbose"] - options["quiet"]
+    progress = Progress(sys.stderr, enabled=verbosity >= 0)
+    finished, interruption = consume(replay, len(fixtures), settings, progress)
+    write_reports(finished, options["report"], stdout, options["color"], verbosity)
+    if interruption is not None:
+        raise interruption
+    for path in replay.save():
+        click.echo(f"gradcheck: rewrote {printable(short_path(str(path)))}", err=True)
+    for path in remove_settled(replay.passed):
+        click.echo(f"gradcheck: {printable(short_path(str(path)))} passes now, and was removed", err=True)
     return finished.exit_code

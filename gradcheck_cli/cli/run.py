@@ -9,9 +9,11 @@ import click
 
 from gradcheck_cli.cli.complete import complete_targets
 from gradcheck_cli.cli.types import FiniteFloat, Integer, ReportTarget, Setting, ShapeType
+from gradcheck_cli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from gradcheck_cli.runner import Options
+    from gradcheck_cli.op import Op
+    from gradcheck_cli.runner import Options, RunFinished
 
 
 @click.command("run", short_help="Check the gradients of ops.")
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out ops of that name.")
 @click.option("-x", "exitfirst", is_flag=True, help="Stop at the first failed case.")
 @click.option("--maxfail", type=Integer(least=1), help="Stop after so many failed cases.")
+@click.option("--lf", "last_failed", is_flag=True, help="Only rerun the failures that were saved.")
+@click.option("--save/--no-save", default=True, show_default=True, help="Save failures in .gradcheck/failures.")
 @click.option("--report", multiple=True, type=ReportTarget(), help="Also write json=PATH (- is stdout).")
 @click.option("-v", "--verbose", is_flag=True, help="One line per case, and inconclusive cases too.")
 @click.option("-q", "--quiet", is_flag=True, help="Only what is wrong, and the summary.")
@@ -65,23 +69,68 @@ def command(**options: Any) -> int:
     from gradcheck_cli.cli.select import select
     from gradcheck_cli.cli.session import check_sinks, consume, write_reports
     from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
-    from gradcheck_cli.registry import resolve
+    from gradcheck_cli.registry import located
     from gradcheck_cli.runner import run
 
     check_sinks(options["report"])
     settings = _options(options)
+    if options["last_failed"]:
+        return _last_failed(options)
     with ops_print_to_stderr() as stdout:
-        ops = select(resolve(options["targets"]), options["k"], options["exclude"])
+        sources = located(options["targets"])
+        ops = select(list(sources), options["k"], options["exclude"])
         if not ops:
             click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
             return 5
         verbosity = options["verbose"] - options["quiet"]
         progress = Progress(sys.stderr, enabled=verbosity >= 0)
         finished, interruption = consume(run(ops, settings), len(ops), settings, progress)
+        if options["save"]:
+            finished = _saved(finished, sources)
         write_reports(finished, options["report"], stdout, options["color"], verbosity)
     if interruption is not None:
         raise interruption
     return finished.exit_code
+
+
+def _saved(finished: RunFinished, sources: dict[Op, str | None]) -> RunFinished:
+    """Save the failures; where that is not possible, the run is still worth its report."""
+    from gradcheck_cli.fixtures.failures import save_failures
+
+    try:
+        return save_failures(finished, sources)
+    except OutputError as error:
+        click.echo(f"gradcheck: failures are not saved: {error}", err=True)
+        return finished
+
+
+def _last_failed(options: dict[str, Any]) -> int:
+    """Rerun the saved failures of the selected ops, as they were saved."""
+    from gradcheck_cli.cli.replay import rerun
+    from gradcheck_cli.cli.select import select
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr
+    from gradcheck_cli.fixtures.failures import FOLDER
+    from gradcheck_cli.fixtures.replay import Update
+    from gradcheck_cli.fixtures.store import find, read
+    from gradcheck_cli.registry import resolve
+
+    context = click.get_current_context()
+    for name in _OF_DRAWING:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise UsageError(f"--lf reruns cases as they were saved; leave out --{name.replace('_', '-')}")
+    with ops_print_to_stderr() as stdout:
+        fixtures = [read(path) for path in find([str(FOLDER)])] if FOLDER.is_dir() else []
+        if options["targets"] or options["k"] or options["exclude"]:
+            ops = select(resolve(options["targets"]), options["k"], options["exclude"])
+            names = {op.name for op in ops}
+            fixtures = [fixture for fixture in fixtures if any(c.record.op in names for c in fixture.cases)]
+        if not fixtures:
+            click.echo(f"gradcheck: nothing is left to rerun: no failure is saved in {FOLDER}", err=True)
+            return 5
+        return rerun(fixtures, Update.NOTHING, options, stdout)
+
+
+_OF_DRAWING = ("shape", "rank", "max_side", "cases", "edges", "broadcast", "dtype", "param", "seed", "mode")
 
 
 def _options(options: dict[str, Any]) -> Options:

@@ -57,6 +57,7 @@ _SPECIAL = {
     "wrong_for_empty",
     "wrong_for_noncontiguous",
 }
+_BESIDE = {*_SPECIAL, "mutates_input", "mutates_upstream"}  # what a neighbour of the case tells
 _LARGEST = 4096  # entries of a case beyond which a cause is not looked for: it costs forward calls
 
 
@@ -107,6 +108,21 @@ def _reconsider(finding: Finding, causes: Counter[str]) -> Finding:
         if cause is not None:
             return _named(finding, cause)
     return finding
+
+
+def with_cause(finding: Finding, cause: str) -> Finding | None:
+    """The finding if that cause explains it; only what belongs to the cause is tried."""
+    if finding.cause == cause:
+        return finding
+    if finding.code not in _HYPOTHESES:
+        return None
+    with quiet():
+        beside = (found for neighbour in NEIGHBOURS if (found := neighbour(finding))) if cause in _BESIDE else ()
+        named = (c for c in (*beside, *([] if cause in _SPECIAL else _hypotheses(finding))) if c.cause == cause)
+        found = next(named, None)
+    if found is None and cause == "unexplained" and next(_hypotheses(finding), None) is None:
+        return replace(finding, cause=cause)
+    return _named(finding, found) if found else None
 
 
 def _explain(finding: Finding, special: bool) -> Finding:

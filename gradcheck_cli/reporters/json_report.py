@@ -16,6 +16,7 @@ from gradcheck_cli.checks.value import InputResult
 from gradcheck_cli.codes import CODES
 from gradcheck_cli.reporters.text import printable
 from gradcheck_cli.runner import OpResult, RunFinished
+from gradcheck_cli.stories import Story
 
 
 def render(run: RunFinished) -> str:
@@ -67,7 +68,22 @@ def _op(result: OpResult) -> dict[str, Any]:
         "refused": list(result.refused),
         "redrawn": result.redrawn,
         "seconds": result.seconds,
+        "stories": [_story(story) for story in result.stories],
         "cases": [_case(case) for case in result.cases],
+    }
+
+
+def _story(story: Story) -> dict[str, Any]:
+    case = story.finding.case
+    return {
+        **_finding(story.finding),
+        "cases": story.cases,
+        "codes": list(story.codes),
+        "also": dict(story.aside),
+        "case": {"name": case.name, "shapes": [list(s) for s in case.shapes], "params": dict(case.params)},
+        "edge": case.edge,
+        "layout": case.layout,
+        "saved": story.saved or None,
     }
 
 
@@ -105,6 +121,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "severity": finding.severity.name.lower(),
         "input": finding.input,
         "message": finding.message,
+        "why": finding.why,
         "suggestion": finding.suggestion,
         "evidence": dict(finding.evidence),
     }

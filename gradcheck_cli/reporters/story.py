@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -27,6 +28,8 @@ def render_story(story: Story, op: Op, total: int) -> RenderableType:
     label, style = LABELS[finding.severity]
     head = Text.assemble("\n ", (label, style), f" {op.name} · {finding.code} · {finding.cause}")
     lines = [*_sentences(finding.message), *_explanation(finding), *_place(story, op), *_how_often(story, total)]
+    if story.saved:
+        lines.append(f"gradcheck replay {shlex.quote(story.saved)}")
     return Group(head, *(Padding(Text(printable(line)), (0, 0, 0, 3)) for line in lines))
 
 
