@@ -644,10 +644,11 @@ def square_backward(grad, out, x):
     return 2 * grad * x
 
 
-OPS = [Op(square, square_backward, "()->()", name="squared")]  # wrong: recorded as square
+NAME = "squared"  # wrong: recorded as square
+OPS = [Op(square, square_backward, "()->()", name=NAME)]
 """,
         fix="bring the op back under its name; or delete the case and record anew",
-        instead='OPS = [Op(square, square_backward, "()->()")]',
+        instead='NAME = "square"',
     ),
 }
 

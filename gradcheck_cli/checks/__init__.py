@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,11 @@ class CaseResult:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst finding's verdict."""
-        return VERDICTS[max((f.severity for f in self.findings), default=Severity.NOTE)]
+        """The worst finding's; an edge at which nothing could be judged counts for nothing."""
+        worst = max((f.severity for f in self.findings), default=Severity.NOTE)
+        if self.case.edge and worst is Severity.NOTE and not any(result.judged for result in self.inputs):
+            return Verdict.SKIP
+        return VERDICTS[worst]
 
 
 def resolution_of(results: Sequence[CaseResult]) -> float | None:
@@ -82,4 +85,10 @@ def examine(case: Case, judging: Judging) -> CaseResult:
     # What is not even linear, or not twice the same, has no value to be compared.
     explained = {f.input for f in behaviour}
     findings += [*behaviour, *(f for f in wrong if f.input is None or f.input not in explained)]
-    return CaseResult(case, tuple(results), tuple(findings))
+    return CaseResult(case, tuple(results), tuple(map(_no_more_than_a_note, findings) if case.edge else findings))
+
+
+def _no_more_than_a_note(finding: Finding) -> Finding:
+    """At an edge, what cannot be judged need not be: an overflow, a vertical tangent, a jump."""
+    unclear = finding.severity is Severity.INCONCLUSIVE
+    return replace(finding, severity=Severity.NOTE) if unclear else finding

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradcheck_cli.checks import CaseResult, resolution_of
-from gradcheck_cli.checks.finding import VERDICTS, Severity, Verdict
+from gradcheck_cli.checks.finding import Severity, Verdict
 from gradcheck_cli.reporters.screen import draw, table
 from gradcheck_cli.reporters.story import render_story, shown_stories
 from gradcheck_cli.reporters.text import count, number, printable
@@ -53,7 +53,7 @@ def _table(run: RunFinished, per_case: bool, brief: bool, verbose: bool) -> Tabl
             grid.add_row(*row)
         elif per_case:
             for name, group in _alike(result.cases, verbose, bool(run.options.sampling.shapes), brief):
-                verdict = VERDICTS[max((f.severity for case in group for f in case.findings), default=Severity.NOTE)]
+                verdict = max((case.verdict for case in group), key=list(Verdict).index)
                 grid.add_row(*_row(result.op.name, name, group, verdict, _remark(group, brief)))
         else:
             cases = result.cases
