@@ -28,15 +28,15 @@ _ROOM_FOR_CAUSES = 100  # columns; below, the stories alone name the causes
 
 def render(run: RunFinished, *, width: int | None = None, color: bool = False, verbosity: int = 0) -> str:
     """The whole report; `width` is the terminal's, None where there is none."""
+    return draw(_parts(run, verbosity, width), width, color)
+
+
+def _parts(run: RunFinished, verbosity: int, width: int | None) -> Iterator[RenderableType]:
     brief = width is not None and width < _ROOM_FOR_CAUSES
-    return draw(_parts(run, verbosity, brief), width, color)
-
-
-def _parts(run: RunFinished, verbosity: int, brief: bool) -> Iterator[RenderableType]:
     if verbosity >= 0 and run.ops:
         yield _table(run, _per_case(run, verbosity), brief, verbosity > 0)
     for result in run.ops:
-        yield from _stories(result, verbosity)
+        yield from _stories(result, verbosity, width)
     yield _summary(run)
 
 
@@ -115,10 +115,10 @@ def _remark(results: Sequence[CaseResult], brief: bool) -> str:
     return f"{prefix}{worst.code}" + ("" if brief else f" {worst.cause}") + (f" +{others}" if others else "")
 
 
-def _stories(result: OpResult, verbosity: int) -> Iterator[RenderableType]:
+def _stories(result: OpResult, verbosity: int, width: int | None) -> Iterator[RenderableType]:
     """One story for each thing that is wrong."""
     for story in shown_stories(result.stories, result.unjudged, verbosity):
-        yield render_story(story, result.op, len(result.cases))
+        yield render_story(story, result.op, len(result.cases), width)
     if result.unjudged and not result.verdict.bad:
         names = ", ".join(result.unjudged)
         yield Text.assemble(

@@ -14,6 +14,7 @@ from gradcheck_cli.op import Op
 from gradcheck_cli.reporters.text import count, printable
 from gradcheck_cli.stories import Story
 
+_MARGIN = 6  # columns that a story is set in by, and one to spare
 LABELS = {
     Severity.WARNING: ("WARNING", "yellow"),
     Severity.INCONCLUSIVE: ("INCONCLUSIVE", "yellow"),
@@ -22,12 +23,12 @@ LABELS = {
 }
 
 
-def render_story(story: Story, op: Op, total: int) -> RenderableType:
-    """One story of an op that had `total` cases."""
+def render_story(story: Story, op: Op, total: int, width: int | None) -> RenderableType:
+    """One story of an op that had `total` cases, on a terminal of that width, if it is one."""
     finding = story.finding
     label, style = LABELS[finding.severity]
     head = Text.assemble("\n ", (label, style), f" {op.name} · {finding.code} · {finding.cause}")
-    lines = [*_sentences(finding.message), *_explanation(finding), *_place(story, op), *_how_often(story, total)]
+    lines = [*_sentences(finding.message), *_explanation(finding, width), *_place(story, op), *_how_often(story, total)]
     if story.saved:
         lines.append(f"gradcheck replay {shlex.quote(story.saved)}")
     return Group(head, *(Padding(Text(printable(line)), (0, 0, 0, 3)) for line in lines))
@@ -39,12 +40,13 @@ def _sentences(message: str) -> list[str]:
     return [first + ".", rest] if separator and rest else [message]
 
 
-def _explanation(finding: Finding) -> list[str]:
-    """Why, and what to write instead."""
-    why = finding.why.removesuffix(".")
-    if not finding.suggestion:
+def _explanation(finding: Finding, width: int | None) -> list[str]:
+    """Why, and what to write instead: on one line if it fits, for code should not be folded."""
+    why, instead = finding.why.removesuffix("."), f"->  {finding.suggestion}" if finding.suggestion else ""
+    line = f"{why}  {instead}".strip()
+    if not instead:
         return [f"{why}."] if why else []
-    return [f"{why}  ->  {finding.suggestion}" if why else f"->  {finding.suggestion}"]
+    return [line] if not why or width is None or len(line) <= width - _MARGIN else [f"{why}.", instead]
 
 
 def _place(story: Story, op: Op) -> list[str]:
