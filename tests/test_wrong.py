@@ -6,6 +6,7 @@ import pytest
 
 from gradcheck_cli import Op, check
 from gradcheck_cli.checks.finding import Severity
+from gradcheck_cli.codes import CAUSES
 from gradcheck_cli.registry import resolve
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "wrong"
@@ -13,42 +14,10 @@ FILES = sorted(FOLDER.glob("*.py"))
 WRONG = [path for path in FILES if not path.stem.endswith("_right")]
 RIGHT = [path for path in FILES if path.stem.endswith("_right")]
 
-# Causes that cannot be named yet, or whose cases are not drawn yet. To be emptied, then deleted.
-NOT_YET = {
-    "branch_swapped",
-    "ignores_upstream",
-    "missing_term",
-    "nan_at_edge",
-    "nondeterministic",
-    "nonlinear_in_upstream",
-    "not_transposed",
-    "overwrites_instead_of_accumulates",
-    "permuted_or_reversed",
-    "sign_flipped",
-    "swapped_inputs",
-    "wrong_at_edge",
-    "wrong_at_kink",
-    "wrong_axis",
-    "wrong_dtype",
-    "wrong_element",
-    "wrong_for_0d",
-    "wrong_for_empty",
-    "wrong_for_noncontiguous",
-    "wrong_scale",
-    "wrong_tie",
-    "wrong_unbroadcast_axis",
-    "zero_gradient",
-}
-not_yet = pytest.mark.xfail(strict=False, reason="this cause is not found or not named yet")
-
 
 def of_all_ops(paths: list[Path]) -> pytest.MarkDecorator:
     """One test for every op in some files: `path` and `op`."""
-    rows = [
-        pytest.param(path, op, id=f"{path.stem}::{op.name}", marks=[not_yet] if path.stem in NOT_YET else [])
-        for path in paths
-        for op in resolve([str(path)])
-    ]
+    rows = [pytest.param(path, op, id=f"{path.stem}::{op.name}") for path in paths for op in resolve([str(path)])]
     return pytest.mark.parametrize(("path", "op"), rows)
 
 
@@ -67,6 +36,7 @@ def test_a_wrong_op_is_caught_and_its_cause_named(path: Path, op: Op) -> None:
 
     assert report.verdict.bad
     assert path.stem in {finding.cause for finding in report.findings if finding.severity >= Severity.FAILURE}
+    assert path.stem in CAUSES
 
 
 @of_all_ops(RIGHT)
