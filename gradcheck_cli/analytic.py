@@ -129,7 +129,7 @@ def _in_double(case: Case) -> dict[int, Array]:
 def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) -> Array:
     """The floor of one gradient, from what it became in each turn."""
     epsilon = np.finfo(case.inputs[position].dtype).eps
-    largest = max(float(np.max(np.abs(x), initial=0.0)) for x in (gradient, *case.cotangents))
+    largest = max(map(_largest, (gradient, *case.cotangents)))
     with np.errstate(all="ignore"):
         spreads, distant = _spreads(position, gradient, near), np.max(_spreads(position, gradient, far), axis=0)
         spread = np.max(spreads, axis=0)
@@ -137,11 +137,16 @@ def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) 
         jumps = ~np.isfinite(spread) | ((spread > harmless) & (distant < _LIKE_A_JUMP * spread))
         spread = np.where(jumps, harmless, spread)
         pooled = np.sqrt(np.mean(np.square(spread))) if gradient.size else 0.0
-        last = _LAST * np.abs(gradient) + _LARGEST * np.max(np.abs(gradient), initial=0.0)
+        last = _LAST * np.abs(gradient) + _LARGEST * _largest(gradient)
         floor: Array = _OWN * spread + _POOLED * pooled + epsilon * last
         # In double precision only: what cancels in single precision shows beside the double.
         floor += _NATURAL * 2.0**-52 * natural_slope(case) + np.finfo(case.inputs[position].dtype).tiny
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
+
+
+def _largest(x: Array) -> float:
+    """The largest finite entry: one that is infinite says nothing about the others."""
+    return float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
 
 
 def _spreads(position: int, gradient: Array, moved: Moved) -> Array:

@@ -21,7 +21,7 @@ LAYOUT_NAMES = {
     "F": "Fortran order",
     "strided": "strided",
     "reversed": "negative strides",
-    "zero-stride": "zero strides",
+    "zero-stride": "zero-stride",
     "read-only": "read-only",
 }
 # A forward that raises one of these does not support the combination; anything else is a crash.

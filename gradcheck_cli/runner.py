@@ -80,8 +80,9 @@ class OpResult:
 
     @property
     def unjudged(self) -> tuple[str, ...]:
-        """Inputs whose gradient was judged in none of the cases."""
-        judged = {r.name for case in self.cases for r in case.inputs if r.judged}
+        """Inputs whose gradient was judged in no case; an edge, where all may be zero, is no proof of sight."""
+        ordinary = [case for case in self.cases if not case.case.edge] or self.cases
+        judged = {r.name for case in ordinary for r in case.inputs if r.judged}
         return () if self.skipped else tuple(n for i in self.op.differentiated if (n := self.op.names[i]) not in judged)
 
     @property

@@ -108,7 +108,7 @@ def test_every_built_in_op_passes(gradcheck: Gradcheck) -> None:
 def test_every_built_in_op_passes_in_float32(gradcheck: Gradcheck) -> None:
     outcome = gradcheck("run", "--dtype", "float32")
 
-    assert {"pass"} == {row["verdict"] for row in table(outcome)}
+    assert {"pass"} == {row["verdict"].split()[0] for row in table(outcome)}
     assert outcome.code == 0
 
 
@@ -123,7 +123,7 @@ def test_one_shape_shows_a_family_of_any_op(gradcheck: Gradcheck, op: str) -> No
 
 
 def test_two_shapes_give_both_operands(gradcheck: Gradcheck) -> None:
-    outcome = gradcheck("run", "add", "--shape", "2,1", "--shape", "3")
+    outcome = gradcheck("run", "add", "--shape", "2,1", "--shape", "3", "--no-edges")
 
     assert [row["case"] for row in table(outcome)] == ["(2,1) + (3,) x13"]
 
@@ -252,7 +252,7 @@ def test_several_ops_take_one_line_each(gradcheck: Gradcheck) -> None:
 
 
 def test_verbose_prints_one_line_per_case(gradcheck: Gradcheck) -> None:
-    rows = table(gradcheck("run", "sin", "cos", "--cases", "3", "-v"))
+    rows = table(gradcheck("run", "sin", "cos", "--cases", "3", "--no-edges", "-v"))
 
     assert [row["op"] for row in rows] == ["sin", "sin", "sin", "cos", "cos", "cos"]
 
@@ -298,11 +298,11 @@ def test_what_an_op_prints_stays_out_of_the_table(gradcheck: Gradcheck, op_file:
 
 
 def test_a_finding_in_json_has_every_number(gradcheck: Gradcheck, op_file: WriteFile) -> None:
-    op_file(SINES)
-    (op,) = document(gradcheck, "my_ops.py::bad", "--cases", "1")["ops"]
+    op_file(AFFINE.replace("LOOPS", "False"))
+    (op,) = document(gradcheck, "my_ops.py::factor_two", "--cases", "1", "--no-edges")["ops"]
     (finding,) = op["cases"][0]["findings"]
 
-    assert (finding["code"], finding["severity"], finding["input"]) == ("GC201", "failure", "x")
+    assert (finding["code"], finding["severity"], finding["input"]) == ("GC201", "failure", "w")
     assert {"claimed", "numeric", "bar"} <= finding["evidence"].keys()
     assert abs(finding["evidence"]["claimed"] - finding["evidence"]["numeric"]) > finding["evidence"]["bar"]
 
@@ -315,7 +315,8 @@ def test_a_finding_in_json_has_every_number(gradcheck: Gradcheck, op_file: Write
 def test_a_param_is_fixed(gradcheck: Gradcheck, setting: str, value: object) -> None:
     (op,) = document(gradcheck, "sum", "--rank", "3", "--param", setting)["ops"]
 
-    assert [value] * 20 == [case["params"]["axis"] for case in op["cases"]]
+    assert [value] * len(op["cases"]) == [case["params"]["axis"] for case in op["cases"]]
+    assert len(op["cases"]) > 20
 
 
 def test_rank_fixes_the_largest_operand(gradcheck: Gradcheck) -> None:
@@ -327,7 +328,7 @@ def test_rank_fixes_the_largest_operand(gradcheck: Gradcheck) -> None:
 def test_max_side_bounds_every_dimension(gradcheck: Gradcheck) -> None:
     (op,) = document(gradcheck, "matmul", "--max-side", "2")["ops"]
 
-    assert {1, 2} == {side for case in op["cases"] for shape in case["shapes"] for side in shape}
+    assert {0, 1, 2} == {side for case in op["cases"] for shape in case["shapes"] for side in shape}
 
 
 def test_without_broadcasting_all_operands_have_one_shape(gradcheck: Gradcheck) -> None:

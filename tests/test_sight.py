@@ -60,7 +60,7 @@ def double_one(gradient: Array) -> None:
 
 
 def nudge_one(gradient: Array) -> None:
-    gradient[17, 40] += 1e-8 * np.max(np.abs(gradient))
+    gradient[17, 40] += 1e-8 * gradient[17, 41]
 
 
 def nudge_all(gradient: Array) -> None:
@@ -106,7 +106,7 @@ def test_a_tiny_scale_error_is_caught_along_coordinates(factor: float) -> None:
 
 def test_float32_gradients_are_not_rejected() -> None:
     """torch and autograd reject practically all of them at their defaults."""
-    report = check(MATMUL, dtype="float32", seed=3)
+    report = check(MATMUL, dtype="float32", seed=3, edges=False)
 
     assert report.passed
     assert report.findings == ()
@@ -140,7 +140,7 @@ def test_float16_inside_float64_is_never_called_wrong() -> None:
     def coarse(x: Array) -> Array:
         return np.sin(x).astype(np.float16).astype(np.float64)
 
-    report = check(coarse, lambda grad, _out, x: grad * np.cos(x), signature="()->()")
+    report = check(coarse, lambda grad, _out, x: grad * np.cos(x), signature="()->()", edges=False)
 
     assert "GC201" not in codes(report)
     assert report.verdict == "inconclusive"
@@ -185,12 +185,12 @@ def test_a_maximum_over_an_axis_with_ties_must_share_its_cotangent() -> None:
 
     ties = [np.array([3.0, 1.0, 3.0])]
     assert codes(check(Op(largest, all_of_them, "(n)->()", samples=ties, loops=True))) == {"GC201"}
-    assert check(Op(largest, evenly, "(n)->()", samples=ties, loops=True)).findings == ()
+    assert check(Op(largest, evenly, "(n)->()", samples=ties, loops=True, dtypes=["float64"])).findings == ()
 
 
 def test_a_jump_is_inconclusive_and_says_so() -> None:
     """Nothing is right or wrong where the function leaps; elsewhere its slope is 0."""
-    report = check(Op(np.sign, lambda grad, _out, x: 0 * grad, "()->()", samples=[0.0]))
+    report = check(Op(np.sign, lambda grad, _out, x: 0 * grad, "()->()", samples=[0.0]), edges=False)
 
     assert report.passed
     assert [finding.cause for finding in report.findings] == ["jump"]
@@ -215,8 +215,8 @@ def complex_op(forward: Function, backward: Function, signature: str) -> Op:
 )
 def test_complex_gradients_follow_torch_s_convention(forward: Function, right: Function, wrong: Function) -> None:
     """The gradient of a real L, whether the op is holomorphic or not."""
-    assert check(complex_op(forward, right, "()->()")).findings == ()
-    assert codes(check(complex_op(forward, wrong, "()->()"))) == {"GC201"}
+    assert check(complex_op(forward, right, "()->()"), edges=False).findings == ()
+    assert codes(check(complex_op(forward, wrong, "()->()"), edges=False)) == {"GC201"}
 
 
 def test_a_real_input_with_a_complex_output_has_a_real_gradient() -> None:
@@ -253,7 +253,7 @@ def test_a_mode_of_its_own_goes_by_size() -> None:
 
 def test_a_pass_coarser_than_the_least_resolution_is_none() -> None:
     """What could not have been seen is not called right."""
-    report = check(np.tanh, tanh_backward, shapes=[(5,)], min_resolution=1e-16)
+    report = check(np.tanh, tanh_backward, shapes=[(5,)], min_resolution=1e-16, edges=False)
 
     assert report.verdict == "inconclusive"
     assert codes(report) == {"GC502"}
@@ -268,11 +268,10 @@ def test_the_complex_step_narrows_what_the_ladder_leaves_wide() -> None:
     def blind(x: Array) -> Array:
         return np.real(1e8 + np.sin(x)).astype(np.float64)
 
-    right = [check(f, lambda grad, _out, x: grad * np.cos(x), shapes=[(4,)]).resolution for f in (offset, blind)]
+    reports = [check(f, lambda grad, _out, x: grad * np.cos(x), shapes=[(4,)], edges=False) for f in (offset, blind)]
+    resolutions = [report.resolution or np.nan for report in reports]
 
-    assert right[0] is not None
-    assert right[1] is not None
-    assert right[0] < 0.5 * right[1]
+    assert resolutions[0] < 0.5 * resolutions[1]
 
 
 # Right ops that were once called wrong, each beside a wrong one.

@@ -125,7 +125,7 @@ def _values(case: Case) -> Iterator[Finding]:
         repeats = len(answers) == len(outputs) and all(map(_alike, answers, outputs))
     except Exception:
         repeats = False
-    if case.layout != "C":
+    if repeats and case.layout != "C":
         yield from _layout(case, outputs)
     if not repeats:
         yield Finding(

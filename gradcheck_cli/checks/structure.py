@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.analytic import Gradients
-from gradcheck_cli.case import Case
+from gradcheck_cli.analytic import Gradients, gradients
+from gradcheck_cli.case import Case, with_inputs
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.errors import describe
 from gradcheck_cli.signature import Shape, show
@@ -19,6 +20,9 @@ from gradcheck_cli.source import name_of, raised_at
 def check_structure(case: Case, returned: Gradients) -> Iterator[Finding]:
     """Findings about the number, shape and dtype of the gradients."""
     backward = name_of(case.op.backward)
+    if returned.error is not None and (changed := _changes_if_it_may(case)):
+        yield _mutates(case, changed)
+        return
     if returned.error is not None:
         place = raised_at(returned.error)
         # A singular matrix at an edge: backward says itself that it has no answer there.
@@ -32,13 +36,7 @@ def check_structure(case: Case, returned: Gradients) -> Iterator[Finding]:
         )
         return
     if returned.mutated:
-        yield _failure(
-            case,
-            "GC301",
-            "mutates_upstream" if returned.mutated[0].startswith("the cotangent") else "mutates_input",
-            f"{backward} changes {', '.join(returned.mutated)} in place",
-            "work on a copy; the caller still needs the original",
-        )
+        yield _mutates(case, returned.mutated)
     wanted = case.op.differentiated
     if returned.count == 1 < len(wanted) and returned.entries[0] is None:
         names = ", ".join(case.op.names[i] for i in wanted)
@@ -63,6 +61,20 @@ def check_structure(case: Case, returned: Gradients) -> Iterator[Finding]:
         return
     for position, entry in zip(wanted, returned.entries, strict=True):
         yield from _check_entry(case, position, entry)
+
+
+def _changes_if_it_may(case: Case) -> tuple[str, ...]:
+    """What a backward that raises on read-only memory changes where it is allowed to."""
+    if case.layout not in ("read-only", "zero-stride"):
+        return ()
+    writable = with_inputs(replace(case, layout="C"), tuple(np.array(x, order="C") for x in case.inputs))
+    return gradients(writable).mutated
+
+
+def _mutates(case: Case, changed: tuple[str, ...]) -> Finding:
+    cause = "mutates_upstream" if changed[0].startswith("the cotangent") else "mutates_input"
+    message = f"{name_of(case.op.backward)} changes {', '.join(changed)} in place"
+    return _failure(case, "GC301", cause, message, "work on a copy; the caller still needs the original")
 
 
 def usable(returned: Gradients, case: Case) -> dict[int, NDArray[Any]]:

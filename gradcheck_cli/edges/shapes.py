@@ -49,17 +49,21 @@ def edge_shapes(op: Op, max_side: int, mix: bool) -> Iterator[tuple[str, Shapes]
         for size in (1, 0):
             yield f"{name}={size}", bound(op, _cores(op, {**plain, name: size}))
     if len(free) > 1:
-        for name, size in (("size 1", 1), ("square", 2)):
+        for name, size in (("size 1", 1), ("square", min(2, max_side))):
             yield name, bound(op, _cores(op, {**plain, **dict.fromkeys(free, size)}))
     if any(operand.any_shape for operand in signature.inputs):
         for name, shape in _WHOLE.items():
-            yield name, bound(op, _cores(op, plain, shape))
+            yield name, bound(op, _cores(op, plain, _within(shape, max_side)))
     if op.loops:
         cores = _cores(op, plain)
         for name, loops in (_WHOLE if signature.elementwise else _LOOPS).items():
-            yield name, bound(op, [loops + core for core in cores])
+            yield name, bound(op, [_within(loops, max_side) + core for core in cores])
         for name, (left, right) in _BROADCASTS.items() if mix and len(cores) > 1 else ():
-            yield name, bound(op, [(right if i else left) + core for i, core in enumerate(cores)])
+            yield name, bound(op, [_within(right if i else left, max_side) + core for i, core in enumerate(cores)])
+
+
+def _within(shape: Shape, max_side: int) -> Shape:
+    return tuple(min(side, max_side) for side in shape)
 
 
 def _sizes(op: Op, max_side: int) -> dict[str, int]:
