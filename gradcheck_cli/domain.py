@@ -37,6 +37,10 @@ class Domain:
         """The smallest and largest value, for steps that must stay inside."""
         return -math.inf, math.inf
 
+    def ends(self, sizes: Mapping[str, int]) -> tuple[float, ...]:
+        """The smallest and the largest value, where there are such; a border need not belong to the domain."""
+        return tuple(end for end in self.limits if math.isfinite(end))
+
     def draw(self, stream: Stream, shape: tuple[int, ...], dtype: str, sizes: Mapping[str, int]) -> Array:
         """Random values as short decimals; raises ValueError where the domain has none of that shape."""
         raise NotImplementedError
@@ -250,6 +254,9 @@ class Index(Domain):
         if not size and 0 not in shape:
             raise ValueError(f"no index fits the empty dimension {self.dimension}")
         return stream.integers(max(size, 1), shape)
+
+    def ends(self, sizes: Mapping[str, int]) -> tuple[float, ...]:
+        return 0, sizes[self.dimension] - 1
 
     def contains(self, values: Array, sizes: Mapping[str, int]) -> bool:
         return bool(np.all((values >= 0) & (values < sizes[self.dimension])))

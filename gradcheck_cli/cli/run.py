@@ -85,7 +85,7 @@ def command(**options: Any) -> int:
         verbosity = options["verbose"] - options["quiet"]
         progress = Progress(sys.stderr, enabled=verbosity >= 0)
         finished, interruption = consume(run(ops, settings), len(ops), settings, progress)
-        if options["save"]:
+        if options["save"] and any(result.verdict.bad for result in finished.ops):
             finished = _saved(finished, sources)
         write_reports(finished, options["report"], stdout, options["color"], verbosity)
     if interruption is not None:

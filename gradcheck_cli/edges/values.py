@@ -80,7 +80,7 @@ def _near_landmarks(x: Array, plain: Plain) -> Array | None:
 
 def _border(x: Array, plain: Plain) -> Array | None:
     """Every second entry on a border; both borders in turn where there are two."""
-    ends = [end for end in plain.domain.limits if math.isfinite(end)]
+    ends = plain.domain.ends(plain.sizes)
     return _every_second(x, np.resize(np.repeat(ends, 2), x.shape)) if ends else None
 
 
