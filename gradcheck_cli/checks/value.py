@@ -16,6 +16,7 @@ from gradcheck_cli.checks.generalised import at_an_edge, forgive
 from gradcheck_cli.checks.judgement import Judgement, glance, judge
 from gradcheck_cli.checks.oracle import Oracle, oracle_of
 from gradcheck_cli.codes import CAUSES
+from gradcheck_cli.edges.values import SCALES
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.numeric.curves import Direction
@@ -99,7 +100,8 @@ class _ValueCheck:
             self.rows[position] = range(len(directions), len(directions) + len(own))
             directions += own
         if self.finite:
-            directions.append(joint(case, self.finite))
+            if case.edge not in SCALES:
+                directions.append(joint(case, self.finite))
             self.judgement = self._judge(directions)
             if self.judgement.wrong.any() and not judging.tolerances and at_an_edge(case):
                 self.judgement = forgive(case, self.oracle, self.judgement)
@@ -116,7 +118,8 @@ class _ValueCheck:
 
     def judge_jointly(self) -> None:
         """Every input by the same step; only a failure tells anything new."""
-        if not self.finite or any(f.severity >= Severity.FAILURE for f in self.findings):
+        asked = bool(self.finite) and self.case.edge not in SCALES
+        if not asked or any(f.severity >= Severity.FAILURE for f in self.findings):
             return
         together = self.judgement.take([len(self.judgement.directions) - 1])
         if together.wrong.any():

@@ -106,6 +106,7 @@ def _every_second(x: Array, values: Array) -> Array:
     return np.where(np.resize([True, False], x.shape), values, x)
 
 
+SCALES = ("near border", "tiny", "huge", "wide")  # numbers so far apart that one step cannot suit all of them
 VALUES: dict[str, Callable[[Array, Plain], Array | None]] = {
     "zeros": lambda x, _: np.zeros_like(x),
     "one zero": _one_zero,
