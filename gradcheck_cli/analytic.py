@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.case import Case, lay_out, natural_slope, same, widened
+from gradcheck_cli.case import Case, lay_out, natural_slope, put_back, same, widened
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Outputs
 from gradcheck_cli.pairs import as_complex, as_real
@@ -167,8 +167,17 @@ def _moved(case: Case, turn: int, ulps: float) -> dict[int, Array]:
 
 def _real_arrays(case: Case, entries: Sequence[Any]) -> dict[int, Array]:
     """The gradients that are arrays of numbers, as real arrays, by input position."""
-    arrays = {p: np.asarray(e) for p, e in zip(case.op.differentiated, entries, strict=False) if e is not None}
-    return {p: as_real(a).astype(np.float64) for p, a in arrays.items() if a.dtype.kind in "fc"}
+    arrays = {p: as_array(e) for p, e in zip(case.op.differentiated, entries, strict=False)}
+    return {p: as_real(a).astype(np.float64) for p, a in arrays.items() if a is not None and a.dtype.kind in "fc"}
+
+
+def as_array(entry: Any) -> Array | None:
+    """What backward returned for an input as an array of numbers, or None."""
+    try:
+        array = np.asarray(entry)
+    except Exception:  # Ragged lists, or objects whose __array__ raises.
+        return None
+    return array if array.dtype.kind in "fiubc" else None
 
 
 def _nudge(x: Array, turn: int, ulps: float) -> Array:
@@ -207,7 +216,7 @@ def _call(case: Case, inputs: Sequence[Array], cotangents: Sequence[Array]) -> G
     if changed:  # A gradient may be a view of what is about to be put back.
         entries = tuple(np.copy(e) if isinstance(e, np.ndarray) else e for e in entries)
     for name in changed:
-        watched[name][...] = before[name]
+        put_back(watched[name], before[name])
     return Gradients(entries, count, error, changed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,7 +106,7 @@ def make_case(
         error = raised
     changed = [i for i, (x, b) in enumerate(zip(inputs, before, strict=True)) if not same(x, b)]
     for i in changed:
-        inputs[i][...] = before[i]
+        put_back(inputs[i], before[i])
     stream = Stream(op.name, seed, edge or index, attempt, "cotangents")
     drawn = cotangents
     if outputs and not cotangents:
@@ -229,6 +230,13 @@ def lay_out(values: Array, layout: str) -> Array:
 def same(a: Array, b: Array) -> bool:
     """Whether two arrays hold the same values, NaN equal to NaN."""
     return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
+
+
+def put_back(x: Array, before: Array) -> None:
+    """Undo a change, also in an array that was made read-only after it; what cannot be written to stays."""
+    with suppress(ValueError):
+        x.flags.writeable = True
+        x[...] = before
 
 
 def _every_second(values: Array) -> Array:

@@ -43,7 +43,9 @@ class Terminated(BaseException):
 
 
 def describe(error: BaseException) -> str:
-    """One line for any exception, also for one whose `__str__` raises or spans lines."""
+    """One line for any exception, also for one whose `__str__` raises or spans lines; what escaped, as itself."""
+    escaped = getattr(error, "original", None)
+    error = escaped if isinstance(escaped, BaseException) else error
     try:
         text = " ".join(str(error).split())
     except Exception:

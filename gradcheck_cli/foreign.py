@@ -17,6 +17,7 @@ class Escaped(Exception):  # noqa: N818 (named for what happened, not for what i
 
     def __init__(self, original: BaseException) -> None:
         super().__init__(f"{type(original).__name__}: {original}")
+        self.original = original
 
 
 def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -171,7 +171,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
                 break
         else:
             for finding in _impossible_choices(sampler, results):
-                results[-1] = replace(results[-1], findings=(*results[-1].findings, finding))
+                results[0] = replace(results[0], findings=(*results[0].findings, finding))
     except UsageError as error:
         if strict or results:
             raise
@@ -185,7 +185,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
     if not results:
         yield OpResult(op, skipped=_nothing_drawn(op, options.sampling))
         return
-    results = reconcile(results)
+    results = _without_what_nobody_mentioned(reconcile(results))
     seconds = time.perf_counter() - started
     yield OpResult(
         op,
@@ -200,7 +200,9 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
 
 def _settle(case: Case, sampler: Sampler, options: Options, ordinary: Collection[Topic]) -> tuple[CaseResult, bool]:
     """Examine a case; an inconclusive one again with other values. Whether a redraw settled it."""
-    first = diagnose(examine(case, options.judging), ordinary)
+    first = examine(case, options.judging)
+    if not case.undeclared:
+        first = diagnose(first, ordinary)
     if first.verdict is not Verdict.INCONCLUSIVE or case.index < 0 or case.edge:
         return first, False
     for attempt in range(1, REDRAWS + 1):
@@ -208,6 +210,13 @@ def _settle(case: Case, sampler: Sampler, options: Options, ordinary: Collection
         if result.verdict is not Verdict.INCONCLUSIVE:
             return result, True
     return first, False
+
+
+def _without_what_nobody_mentioned(results: list[CaseResult]) -> list[CaseResult]:
+    """Warnings about loop dimensions or another dtype tell nothing about an op that is wrong without them."""
+    if not any(result.verdict.bad for result in results):
+        return results
+    return [replace(r, findings=()) if r.case.undeclared else r for r in results]
 
 
 _UNDECLARED = {
@@ -236,7 +245,7 @@ def _impossible_choices(sampler: Sampler, results: Sequence[CaseResult]) -> Iter
             "GC401",
             "impossible_choice",
             Severity.ERROR,
-            results[-1].case,
+            results[0].case,
             f"no shape accepts {name}={choice}: forward raises {describe(error)}",
             f"take it out of params[{name!r}], or widen the signature",
         )

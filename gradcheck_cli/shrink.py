@@ -63,7 +63,10 @@ class _Search:
         for found in examine(case, self.judging).findings:
             if found.code == best.code and found.severity >= Severity.FAILURE and found.input in (best.input, None):
                 explained = with_cause(found, best.cause)
-                if explained is not None and explained.input == best.input:
+                # A factor of 2 that was the length of an axis must not become just any 2.
+                if explained is None or explained.input != best.input:
+                    continue
+                if best.cause != "wrong_scale" or explained.suggestion == best.suggestion:
                     self.best = explained
                     return True
         return False
@@ -125,19 +128,24 @@ def _without_an_axis(case: Case) -> Iterator[Case | None]:
         inputs = [np.array(x) for x in case.inputs]
         for position, loop in enumerate(binding.loops):
             if len(loop) > axis:
-                inputs[position] = inputs[position].take(0, len(loop) - 1 - axis) if 0 not in loop else inputs[position]
+                inputs[position] = _first(inputs[position], len(loop) - 1 - axis) if 0 not in loop else inputs[position]
         yield _moved(case, inputs)
     for axis in range(len(binding.any_shape or ())):
         if 0 not in (binding.any_shape or ()):
             operands = zip(case.inputs, case.op.gufunc.inputs, strict=True)
-            yield _moved(case, [np.array(x.take(0, axis)) if o.any_shape else x for x, o in operands])
+            yield _moved(case, [_first(x, axis) if o.any_shape else x for x, o in operands])
+
+
+def _first(x: Array, axis: int) -> Array:
+    """The first entry along an axis; an array also where no axis is left, since a scalar cannot be stepped in place."""
+    return np.array(x.take(0, axis))
 
 
 # Circumstances
 
 
 def _circumstances(case: Case) -> Iterator[Case | None]:
-    """C order, no edge, earlier choices of the params, cotangents of ones."""
+    """C order, no edge, earlier choices of the params."""
     if case.layout != "C":
         yield with_inputs(replace(case, layout="C"), tuple(np.array(x, order="C") for x in case.inputs))
     if case.edge:

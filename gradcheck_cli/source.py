@@ -96,4 +96,5 @@ def numbers_in(function: Callable[..., Any]) -> list[float]:
     for code in codes:
         mentioned += [constant for constant in code.co_consts if not isinstance(constant, CodeType)]
         codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return [float(x) for x in mentioned if isinstance(x, (int, float)) and not isinstance(x, bool)]
+    numbers = [x for x in mentioned if isinstance(x, (int, float)) and not isinstance(x, bool)]
+    return [float(x) for x in numbers if abs(x) < sys.float_info.max]

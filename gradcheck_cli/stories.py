@@ -1,7 +1,8 @@
 """Findings -> stories: one for each thing that is wrong, told on its smallest case.
 
-One bug fails many cases, under several codes (a missing transpose is a wrong shape, and wrong values where matrices are
-square), and a tiny case may fit another cause by accident. A reader wants to be told once.
+One bug fails many cases, under several codes (a missing transpose is a wrong shape, and wrong values where matrices
+are square), and a tiny case may fit another cause by accident. A reader wants to be told once: what is wrong with the
+values of one gradient is one story, with its most frequent cause, and mentions the others.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ from dataclasses import dataclass
 from gradcheck_cli.checks import CaseResult
 from gradcheck_cli.checks.finding import Finding, Severity
 
-_ASIDE = (
-    0.2  # of the cases of an input's main story: a cause with fewer is mentioned there, and gets no story of its own
-)
+Groups = dict[tuple[Severity, str, str | None], list[Finding]]
 
 
 @dataclass(frozen=True)
@@ -26,25 +25,28 @@ class Story:
     cases: int
     codes: tuple[str, ...]
     saved: str = ""  # the file that replays it
-    aside: tuple[tuple[str, int], ...] = ()  # (cause, cases) of the same input's rarer findings
+    aside: tuple[tuple[str, int], ...] = ()  # (cause, cases) of rarer findings about the same
 
 
 def stories(results: Sequence[CaseResult]) -> tuple[Story, ...]:
-    """The stories of one op, the most frequent of each input first."""
-    groups: dict[tuple[Severity, str, str | None], list[Finding]] = {}
+    """The stories of one op."""
+    groups: Groups = {}
     for finding in (f for result in results for f in result.findings if f.severity > Severity.NOTE):
         # A crash and a wrong value of the same cause are one thing; an error of the op is no worse than a failure.
         severity = min(finding.severity, Severity.FAILURE)
         groups.setdefault((severity, finding.cause, finding.input), []).append(finding)
     _join_crashes(groups)
-    told: list[Story] = []
-    for severity, name in dict.fromkeys((severity, name) for severity, _, name in groups):
-        own = [group for (s, _, n), group in groups.items() if (s, n) == (severity, name)]
-        told += _of_one_input(sorted(own, key=len, reverse=True))
+    topics: dict[tuple[Severity, str | None, str], list[list[Finding]]] = {}
+    for (severity, _, name), group in groups.items():
+        topics.setdefault((severity, name, _family(group)), []).append(group)
+    told = []
+    for together in topics.values():
+        main, *others = sorted(together, key=len, reverse=True)
+        told.append(_story(main, tuple((group[0].cause, _cases(group)) for group in others)))
     return tuple(told)
 
 
-def _join_crashes(groups: dict[tuple[Severity, str, str | None], list[Finding]]) -> None:
+def _join_crashes(groups: Groups) -> None:
     """What raises for one shape may be what is wrong for another: with the same cause it is the same story."""
     for key in list(groups):
         crashed = groups[key]
@@ -53,17 +55,17 @@ def _join_crashes(groups: dict[tuple[Severity, str, str | None], list[Finding]])
             groups[max(same, key=lambda k: len(groups[k]))] += groups.pop(key)
 
 
-def _of_one_input(groups: list[list[Finding]]) -> list[Story]:
-    """The stories of one input, the rare ones put aside in the first."""
-    rare = [group for group in groups[1:] if len(group) < _ASIDE * len(groups[0])]
-    aside = tuple((group[0].cause, _cases(group)) for group in rare)
-    told = [group for group in groups if group not in rare]
-    return [_story(group, aside if group is groups[0] else ()) for group in told]
+def _family(group: list[Finding]) -> str:
+    """GC1 structure, GC2 value, GC3 behaviour ...: what most of the findings are about."""
+    return Counter(finding.code[:3] for finding in group).most_common(1)[0][0]
 
 
 def _story(group: list[Finding], aside: tuple[tuple[str, int], ...]) -> Story:
+    """Told on the plainest case that has the usual advice: where n is 2, a factor of 2 may be anything."""
     codes = tuple(code for code, _ in Counter(f.code for f in group).most_common())
-    return Story(min(group, key=_plainness), _cases(group), codes, aside=aside)
+    usual = Counter(f.suggestion for f in group).most_common(1)[0][0]
+    shown = min((f for f in group if f.suggestion == usual), key=_plainness)
+    return Story(shown, _cases(group), codes, aside=aside)
 
 
 def _cases(group: Sequence[Finding]) -> int:

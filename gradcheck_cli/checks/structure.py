@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.analytic import Gradients, gradients
+from gradcheck_cli.analytic import Gradients, as_array, gradients
 from gradcheck_cli.case import Case, with_inputs
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.errors import describe
@@ -81,7 +81,7 @@ def usable(returned: Gradients, case: Case) -> dict[int, NDArray[Any]]:
     """Input position -> gradient in double precision, for every gradient of the right shape that holds numbers."""
     if returned.error is not None or returned.count != len(case.op.differentiated):
         return {}
-    arrays = {i: _as_array(e) for i, e in zip(case.op.differentiated, returned.entries, strict=True)}
+    arrays = {i: as_array(e) for i, e in zip(case.op.differentiated, returned.entries, strict=True)}
     return {
         i: array.astype(np.result_type(array.dtype, np.float64))
         for i, array in arrays.items()
@@ -116,7 +116,7 @@ def _check_entry(case: Case, position: int, entry: Any) -> Iterator[Finding]:
             input=name,
         )
         return
-    array = _as_array(entry)
+    array = as_array(entry)
     if array is None:
         yield _failure(
             case,
@@ -155,12 +155,3 @@ def _wrong_shape(case: Case, name: str, got: Shape, wanted: Shape) -> Finding:
 def _kind(entry: Any) -> str:
     dtype = getattr(entry, "dtype", None)
     return type(entry).__name__ if dtype is None else f"{type(entry).__name__} of dtype {dtype}"
-
-
-def _as_array(entry: Any) -> NDArray[Any] | None:
-    """The entry as a numeric array, or None."""
-    try:
-        array = np.asarray(entry)
-    except Exception:  # Ragged lists, or objects whose __array__ raises.
-        return None
-    return array if array.dtype.kind in "fiubc" else None

@@ -29,6 +29,7 @@ MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}  # a pass must have been abl
 _LOCATE = 64  # entries to look at beside the one that is shown, after a random direction found a failure
 _LARGE = 100_000  # entries beyond which only the one that is shown is looked for
 _FEW = 1024  # entries that may all be asked one by one where random directions cannot be judged
+_NOTHING_TO_SEE = 1e-300
 _SHOWN = 16  # entries that are not finite, to look at
 
 
@@ -143,7 +144,9 @@ class _ValueCheck:
         else:
             worst, resolution = float(np.max(judgement.deviation)) / scale, _resolution(judgement, method) / scale
             coarse = not self.judging.tolerances and resolution > self._limit(position)
-            self.results.append(InputResult(name, not coarse, worst, resolution, method))
+            # Where nothing can change (a zero cotangent, a softmax of one class), an error is relative to nothing.
+            shown = resolution if resolution > _NOTHING_TO_SEE else None
+            self.results.append(InputResult(name, not coarse, worst, shown, method))
             if coarse:
                 self._report_coarse(position, resolution, scale)
 

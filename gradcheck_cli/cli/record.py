@@ -62,7 +62,8 @@ def command(**options: Any) -> int:
             click.echo(f"gradcheck: nothing to record: {printable(reasons)}", err=True)
             return 5
         written = save(path, recording, keep)
-        left_out = f", {count(recording.left_out, 'inconclusive case')} left out" if recording.left_out else ""
+        count_left = count(recording.left_out, "case")
+        left_out = f", {count_left} left out, inconclusive or with a warning" if recording.left_out else ""
         skipped = "".join(f", skipped {reason}" for reason in recording.skipped)
         shown = printable(f"recorded {count(written, 'case')} in {short_path(str(path))}{left_out}{skipped}")
         write(stdout, f"{shown}\n")

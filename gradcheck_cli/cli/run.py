@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -85,7 +86,9 @@ def command(**options: Any) -> int:
         verbosity = options["verbose"] - options["quiet"]
         progress = Progress(sys.stderr, enabled=verbosity >= 0)
         finished, interruption = consume(run(ops, settings), len(ops), settings, progress)
-        if options["save"] and any(result.verdict.bad for result in finished.ops):
+        # A failure of the classic test, or of another resolution, would pass when it is replayed.
+        usual = settings.judging.tolerances is None and settings.judging.min_resolution is None
+        if options["save"] and usual and any(result.verdict.bad for result in finished.ops):
             finished = _saved(finished, sources)
         write_reports(finished, options["report"], stdout, options["color"], verbosity)
     if interruption is not None:
@@ -107,30 +110,45 @@ def _saved(finished: RunFinished, sources: dict[Op, str | None]) -> RunFinished:
 def _last_failed(options: dict[str, Any]) -> int:
     """Rerun the saved failures of the selected ops, as they were saved."""
     from gradcheck_cli.cli.replay import rerun
-    from gradcheck_cli.cli.select import select
+    from gradcheck_cli.cli.select import keeper
     from gradcheck_cli.cli.terminal import ops_print_to_stderr
     from gradcheck_cli.fixtures.failures import FOLDER
     from gradcheck_cli.fixtures.replay import Update
-    from gradcheck_cli.fixtures.store import find, read
-    from gradcheck_cli.registry import resolve
+    from gradcheck_cli.fixtures.store import Recorded, find, read
+    from gradcheck_cli.registry import located
 
     context = click.get_current_context()
     for name in _OF_DRAWING:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise UsageError(f"--lf reruns cases as they were saved; leave out --{name.replace('_', '-')}")
+            flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+            raise UsageError(f"--lf reruns cases as they were saved; leave out {flag}")
     with ops_print_to_stderr() as stdout:
         fixtures = [read(path) for path in find([str(FOLDER)])] if FOLDER.is_dir() else []
-        if options["targets"] or options["k"] or options["exclude"]:
-            ops = select(resolve(options["targets"]), options["k"], options["exclude"])
-            names = {op.name for op in ops}
-            fixtures = [fixture for fixture in fixtures if any(c.record.op in names for c in fixture.cases)]
+        named, wanted = located(options["targets"]), keeper(options["k"], options["exclude"])
+        meant = {(op.name, _place(source)) for op, source in named.items()}
+
+        def asked(case: Recorded) -> bool:
+            here = not options["targets"] or (case.record.op, _place(case.source)) in meant
+            return here and wanted(case.record.op)
+
+        fixtures = [fixture for fixture in fixtures if any(map(asked, fixture.cases))]
         if not fixtures:
             click.echo(f"gradcheck: nothing is left to rerun: no failure is saved in {FOLDER}", err=True)
             return 5
         return rerun(fixtures, Update.NOTHING, options, stdout)
 
 
-_OF_DRAWING = ("shape", "rank", "max_side", "cases", "edges", "broadcast", "dtype", "param", "seed", "mode")
+def _place(source: str | None) -> Path | str | None:
+    """An op's file or module, however it was written."""
+    return Path(source).resolve() if source is not None and source.endswith(".py") else source
+
+
+# What a saved case has settled, or was judged by: the defaults, or it would not have been saved.
+_OF_DRAWING = (
+    *("shape", "rank", "max_side", "max_elements", "cases", "edges", "broadcast", "dtype", "param", "seed"),
+    *("mode", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
+)
+_FLAGS = {"exitfirst": "-x"}
 
 
 def _options(options: dict[str, Any]) -> Options:

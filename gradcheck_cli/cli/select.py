@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gradcheck_cli.errors import UsageError
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 def select(ops: Sequence[Op], expression: str | None, excluded: Sequence[str]) -> list[Op]:
     """The ops that the expression matches and no pattern excludes."""
+    wanted = keeper(expression, excluded)
+    return [op for op in ops if wanted(op.name)]
+
+
+def keeper(expression: str | None, excluded: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a name matches the expression and no pattern excludes it."""
     tree = _parse(expression) if expression is not None else None
-    return [
-        op
-        for op in ops
-        if (tree is None or _holds(tree, op.name)) and not any(fnmatch.fnmatchcase(op.name, e) for e in excluded)
-    ]
+
+    def wanted(name: str) -> bool:
+        return (tree is None or _holds(tree, name)) and not any(fnmatch.fnmatchcase(name, e) for e in excluded)
+
+    return wanted
 
 
 def _parse(expression: str) -> ast.expr:

@@ -57,7 +57,10 @@ def _accepted(drawer: Drawer, shapes: Shapes, number: int, count: int, **how: An
 
     Every edge starts at another combination of params.
     """
-    combinations = drawer.combinations(shapes)
+    try:
+        combinations = drawer.combinations(shapes)
+    except DeclarationError:  # A function of shapes that nobody thought of.
+        return
     case, found = None, 0
     for offset in range(len(combinations)):
         params = combinations[(count * number + offset) % len(combinations)]

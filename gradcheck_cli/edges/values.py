@@ -40,7 +40,8 @@ class Plain:
 def landmarks(op: Op, params: Sequence[Mapping[str, Any]]) -> Array:
     """0, 1, -1 and the numbers that an op mentions: constants of its code, defaults, params. Kinks are often there."""
     given = [value for choice in params for value in choice.values() if isinstance(value, (int, float))]
-    found = [0.0, 1.0, -1.0, *map(float, (*given, *numbers_in(op.forward)))]
+    small = [value for value in given if abs(value) <= _LARGEST]
+    found = [0.0, 1.0, -1.0, *map(float, (*small, *numbers_in(op.forward)))]
     return np.array(list(dict.fromkeys(x for x in found if math.isfinite(x) and abs(x) <= _LARGEST))[:_MOST])
 
 

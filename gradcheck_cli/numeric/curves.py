@@ -71,8 +71,7 @@ class ForwardCurves:
         self._directions = list(directions)
         self._limits = limits
         self._weights = weights
-        outputs = [np.asarray(y) for y in forward(self._inputs)]
-        self._base = _flat(outputs).copy()  # forward may use the same buffer again
+        outputs, self._base = self._start(1 if weights is None else weights.size)
         moving = [self._inputs[p] for d in self._directions for p, _ in d.moves]
         self.epsilon = max((float(np.finfo(x.dtype).eps) for x in (*moving, *outputs)), default=2.0**-52)
         self.size = np.array([_largest(d, self._inputs) for d in self._directions])
@@ -81,6 +80,14 @@ class ForwardCurves:
         self.low = np.array([low for low, _ in borders])
         self.high = np.array([high for _, high in borders])
         self._touched: dict[int, FloatArray] = {}
+
+    def _start(self, size: int) -> tuple[list[Array], FloatArray]:
+        """The outputs at x, and flat; NaN where a forward that answered before raises now."""
+        try:
+            outputs = [np.asarray(y) for y in self._forward(self._inputs)]
+            return outputs, _flat(outputs).copy()  # forward may use the same buffer again
+        except Exception:
+            return [], np.full(size, np.nan)
 
     def __call__(self, rows: IntArray, t: FloatArray) -> Samples:
         width = self._base.size if self._weights is None else 1

@@ -136,7 +136,7 @@ def _summary(run: RunFinished) -> Text:
         line.append(", " if index else "").append(words, style)
     origin = f"seed {run.options.sampling.seed}" if run.fixtures is None else count(run.fixtures, "fixture")
     line.append(f"   {count(len(run.ops), 'op')}, {count(cases, 'case')}, {origin}")
-    line.append(f", {' and '.join(run.dtypes)}, {run.seconds:.2f} s")
+    line.append(f", {' and '.join(run.dtypes) or 'no dtype'}, {run.seconds:.2f} s")
     dropped = sum(result.dropped for result in run.ops)
     inconclusive = sum(c.verdict is Verdict.INCONCLUSIVE for r in run.ops for c in r.cases)
     redrawn = sum(result.redrawn for result in run.ops)

@@ -51,6 +51,10 @@ def _explanation(finding: Finding, width: int | None) -> list[str]:
 
 def _place(story: Story, op: Op) -> list[str]:
     case = story.finding.case
+    if story.finding.code == "GC703":  # There is no op that it could be in.
+        return [case.recorded]
+    if story.finding.cause == "impossible_choice":
+        return [op.place_of_forward]
     what = "smallest failing input" if story.finding.severity >= Severity.FAILURE else "smallest input"
     details = [f"{case.layout} layout"] if case.layout != "C" and not case.edge else []
     origin = case.recorded or (f"edge: {case.edge}" if case.edge else "")
