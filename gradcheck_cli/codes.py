@@ -506,7 +506,7 @@ from gradcheck_cli import Op
 
 def ramp(x):
     flat = x.ravel(order="K")  # wrong: as x lies in memory
-    return np.dot(np.arange(x.size), flat)
+    return np.dot(np.arange(x.size, dtype=x.dtype), flat)
 
 
 def ramp_backward(grad, out, x):

@@ -114,11 +114,13 @@ def test_every_built_in_op_passes_in_float32(gradcheck: Gradcheck) -> None:
 
 @pytest.mark.parametrize("op", ["add", "sum", "linear"])
 def test_one_shape_shows_a_family_of_any_op(gradcheck: Gradcheck, op: str) -> None:
+    """One row for each member, and one for the edges at the given shape."""
     outcome = gradcheck("run", op, "--shape", "2,3")
 
-    rows = table(outcome)
-    assert len(rows) > 1
-    assert all(row["case"].startswith("(2,3)") and row["verdict"] == "pass" for row in rows)
+    *family, edges = table(outcome)
+    assert len(family) > 1
+    assert all(row["case"].startswith("(2,3)") and row["verdict"] == "pass" for row in family)
+    assert (edges["case"].split()[1], edges["verdict"]) == ("edges", "pass")
     assert outcome.code == 0
 
 
@@ -277,7 +279,10 @@ def test_a_json_report_is_written_beside_the_table(gradcheck: Gradcheck, tmp_pat
 
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert (report["seed"], report["exit_code"], report["verdicts"]) == (4, 0, {"pass": 1})
-    assert [row["case"] for row in table(outcome)] == [case["name"] for case in report["ops"][0]["cases"]]
+    *random, edges = table(outcome)
+    cases = report["ops"][0]["cases"]
+    assert [row["case"] for row in random] == [case["name"] for case in cases if not case["edge"]]
+    assert edges["case"] == f"{len([case for case in cases if case['edge']])} edges"
 
 
 def test_json_on_stdout_is_alone_there_even_if_the_op_prints(gradcheck: Gradcheck, op_file: WriteFile) -> None:

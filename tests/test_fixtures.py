@@ -347,11 +347,13 @@ def test_record_then_replay(gradcheck: Gradcheck, op_file: WriteFile, tmp_path: 
     replayed = gradcheck("replay", "fixtures", "--report", "json=report.json")
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
-    assert (recorded.code, recorded.stdout) == (0, "recorded 6 cases in fixtures/mine.json\n")
+    many = len(document["cases"])
+    assert many > 6  # three random cases of each, and edges
+    assert (recorded.code, recorded.stdout) == (0, f"recorded {many} cases in fixtures/mine.json\n")
     assert document["cases"][0]["source"] == "../ops/my_ops.py"
     assert document["cases"][-1]["expected"]["computed_by"]["who"] == "the op itself"
     assert (replayed.code, replayed.stderr) == (0, "")
-    assert "2 passed   2 ops, 6 cases, 1 fixture, float64" in replayed.stdout
+    assert f"2 passed   2 ops, {many} cases, 1 fixture, float64" in replayed.stdout
     assert (report["fixtures"], report["ops"][0]["cases"][1]["recorded"]) == (1, "fixtures/mine.json, case 1")
 
 
@@ -409,19 +411,19 @@ def test_an_op_that_is_gone_fails_and_the_others_are_replayed(
 def test_update_says_what_it_rewrites(gradcheck: Gradcheck, op_file: WriteFile, tmp_path: Path) -> None:
     path = op_file(MY_OPS)
     gradcheck("record", "my_ops.py", "-o", "mine.json", "--cases", "2")
-    before = (tmp_path / "mine.json").read_text(encoding="utf-8").splitlines()
+    before = json.loads((tmp_path / "mine.json").read_text(encoding="utf-8"))["cases"]
     path.write_text(path.read_text(encoding="utf-8").replace("2 *", "3 *"), encoding="utf-8")
     differs = gradcheck("replay", "mine.json")
     updated = gradcheck("replay", "mine.json", "--update")
-    after_it = (tmp_path / "mine.json").read_text(encoding="utf-8").splitlines()
+    after_it = json.loads((tmp_path / "mine.json").read_text(encoding="utf-8"))["cases"]
 
     assert differs.code == 1
     assert "FAIL double · GC701 · outputs_differ" in differs.stdout
     assert "gradcheck replay PATH --update" in differs.stdout
     assert (updated.code, updated.stderr) == (0, "gradcheck: rewrote mine.json\n")
     assert gradcheck("replay", "mine.json").code == 0
-    assert len(before) == len(after_it)
-    assert all("outputs" in old or '"x"' in old for old, new in zip(before, after_it, strict=True) if old != new)
+    assert [old.pop("expected") for old in before] != [new.pop("expected") for new in after_it]
+    assert before == after_it
 
 
 def test_other_json_files_in_a_folder_do_not_disturb(gradcheck: Gradcheck, tmp_path: Path) -> None:

@@ -138,24 +138,32 @@ def test_every_op_has_its_verdict(mixed: RunFinished, width: int | None) -> None
 
 
 STORIES = [
-    ("wrong_value", "FAIL", "GC201", "wrong_value", "grad x", "in square_wrong"),
-    ("wrong_shape", "FAIL", "GC101", "missing_unbroadcast", "grad b", "in multiply_wrong"),
-    ("crashes", "ERROR", "GC106", "crashes", "no such gradient", "in crashing"),
-    ("unjudged", "INCONCLUSIVE", "GC501", "outside", "grad x", "in copy_backward"),
-    ("batched", "WARNING", "GC106", "crashes", "with loop dimensions", "in rows_backward"),
+    ("wrong_value", "FAIL", "GC201", "wrong_scale", "grad x", "smallest failing input: ", "in square_wrong"),
+    ("wrong_shape", "FAIL", "GC101", "missing_unbroadcast", "grad b", "smallest failing input: ", "in multiply_wrong"),
+    ("crashes", "ERROR", "GC106", "crashes", "no such gradient", "smallest failing input: ", "in crashing"),
+    ("unjudged", "INCONCLUSIVE", "GC501", "outside", "grad x", "smallest input: ", "in copy_backward"),
+    ("batched", "WARNING", "GC106", "crashes", "with loop dimensions", "smallest input: ", "in rows_backward"),
 ]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize(("name", "label", "code", "cause", "what", "place"), STORIES)
+@pytest.mark.parametrize(("name", "label", "code", "cause", "what", "shown", "place"), STORIES)
 def test_a_story_is_complete(
-    mixed: RunFinished, width: int | None, name: str, label: str, code: str, cause: str, what: str, place: str
+    mixed: RunFinished,
+    width: int | None,
+    name: str,
+    label: str,
+    code: str,
+    cause: str,
+    what: str,
+    shown: str,
+    place: str,
 ) -> None:
-    """What, where, how wrong, why, and how to see it again: label, op, code, cause, input, seed, case and place."""
+    """What, where, how wrong and how often: label, op, code, cause, input, the smallest case and the place."""
     story = story_of(console.render(mixed, width=width), f"{label} {name} · {code}")
 
     assert story.startswith(f"{label} {name} · {code} · {cause}")
-    for part in (what, place, "test_reporters.py:", "seed 0, case "):
+    for part in (what, shown, place, "test_reporters.py:", " cases"):
         assert part in story
 
 
@@ -168,13 +176,12 @@ def story_of(text: str, head: str) -> str:
 def test_a_story_shows_the_smallest_input(single: RunFinished) -> None:
     """One story for all its cases, with how many there are."""
     text = console.render(single)
-    findings = single.ops[0].findings
-    smallest = min(sum(x.size for x in f.case.inputs) for f in findings)
-    shown = next(f for f in findings if sum(x.size for x in f.case.inputs) == smallest)
+    (result,) = single.ops
+    failed = [case for case in result.cases if case.verdict.bad]
 
     assert text.count("FAIL wrong_value · GC201") == 1
-    assert f"in {len(findings)} of 20 cases; the smallest:" in text
-    assert shown.case.name in text.partition("the smallest:")[2]
+    assert f"in {len(failed)} of {len(result.cases)} cases\n" in text
+    assert "smallest failing input: ()   " in text
 
 
 def test_a_story_says_what_to_write(mixed: RunFinished) -> None:
@@ -189,7 +196,9 @@ def test_one_op_is_shown_case_by_case(single: RunFinished, mixed: RunFinished) -
         table = console.render(run, verbosity=verbosity).split("\n\n")[0]
         return len(table.splitlines()) - 1
 
-    assert table_rows(single, 0) == 20
+    random = [case for case in single.ops[0].cases if not case.case.edge]
+    assert table_rows(single, 0) == len(random) + 2  # and a row for the edges that fail, one for those that pass
+    assert table_rows(single, 1) == len(single.ops[0].cases)
     assert table_rows(mixed, 0) == len(OPS)
     assert table_rows(mixed, 1) == sum(len(result.cases) or 1 for result in mixed.ops)
 
@@ -266,7 +275,7 @@ def test_json_holds_every_number_that_is_printed(which: str, request: pytest.Fix
     exact = {number(x) for x in found if isinstance(x, (int, float))}
     words = " ".join(x for x in found if isinstance(x, str))
 
-    for printed in re.findall(r"\d\.\de[+-]\d\d", console.render(run, verbosity=1)):
+    for printed in re.findall(r"\d(?:\.\d+)?e[+-]\d+", console.render(run, verbosity=1)):
         assert printed in exact or printed in words
 
 
@@ -281,6 +290,17 @@ def test_json_tells_what_the_console_tells(mixed: RunFinished) -> None:
         assert (op["verdict"], op["dropped"], op["redrawn"]) == (result.verdict, result.dropped, result.redrawn)
         assert [c["verdict"] for c in op["cases"]] == [c.verdict for c in result.cases]
         assert [c["index"] for c in op["cases"]] == [c.case.index for c in result.cases]
+        assert [c["edge"] or "" for c in op["cases"]] == [c.case.edge for c in result.cases]
+
+
+def test_json_tells_the_stories(mixed: RunFinished) -> None:
+    """What is printed once for many cases: the finding of the smallest case, why, and in how many it was found."""
+    ops = {op["name"]: op for op in document(mixed)["ops"]}
+
+    for result in mixed.ops:
+        told = [(s["code"], s["cause"], s["message"], s["why"], s["cases"]) for s in ops[result.op.name]["stories"]]
+        shown = [(s.finding, s.cases) for s in result.stories]
+        assert told == [(f.code, f.cause, f.message, f.why, cases) for f, cases in shown]
 
 
 def test_json_tells_the_run(mixed: RunFinished) -> None:

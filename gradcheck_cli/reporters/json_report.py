@@ -81,7 +81,7 @@ def _story(story: Story) -> dict[str, Any]:
         "codes": list(story.codes),
         "also": dict(story.aside),
         "case": {"name": case.name, "shapes": [list(s) for s in case.shapes], "params": dict(case.params)},
-        "edge": case.edge,
+        "edge": case.edge or None,
         "layout": case.layout,
         "saved": story.saved or None,
     }
@@ -95,6 +95,7 @@ def _case(result: CaseResult) -> dict[str, Any]:
         "name": case.name,
         "shapes": [list(shape) for shape in case.shapes],
         "params": dict(case.params),
+        "edge": case.edge or None,
         "layout": case.layout,
         "recorded": case.recorded or None,
         "verdict": str(result.verdict),
