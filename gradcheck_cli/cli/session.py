@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -22,6 +23,7 @@ def consume(
     import time
 
     from gradcheck_cli.runner import CaseFinished, OpResult, OpStarted, RunFinished
+    from gradcheck_cli.stories import stories
 
     started = time.perf_counter()
     done: list[OpResult] = []
@@ -36,13 +38,16 @@ def consume(
             elif isinstance(event, OpResult):
                 done.append(event)
                 current = []
+                progress.show(f"{event.op.name}: looking for the smallest input")
+                _ = event.stories  # Shrunk here, where an interruption costs nothing.
             elif isinstance(event, RunFinished):
                 return event, None
     except (KeyboardInterrupt, Terminated) as interruption:
         stopped = f"interrupted: {len(done)} of {asked} ops were checked"
         begun = [OpResult(current[0].case.op, tuple(current))] if current else []
+        results = [replace(result, told=stories(result.cases)) for result in (*done, *begun)]  # not shrunk any more
         seconds = time.perf_counter() - started
-        return RunFinished((*done, *begun), asked, options, seconds, stopped), interruption
+        return RunFinished(tuple(results), asked, options, seconds, stopped), interruption
     finally:
         progress.clear()
     raise AssertionError("a run ends with RunFinished")

@@ -73,7 +73,13 @@ def diagnose(result: CaseResult, ordinary: Collection[Topic] = ()) -> CaseResult
 
 def ordinary_topics(results: Sequence[CaseResult]) -> set[Topic]:
     """What fails in random cases, and not because of some special value that was drawn by chance."""
-    return {topic_of(f) for r in results if not r.case.edge for f in r.findings if f.cause not in _SPECIAL}
+    return {
+        topic_of(f)
+        for r in results
+        if not (r.case.edge or r.case.undeclared)
+        for f in r.findings
+        if f.cause not in _SPECIAL
+    }
 
 
 def topic_of(finding: Finding) -> Topic:
