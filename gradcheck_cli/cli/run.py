@@ -99,9 +99,13 @@ def command(**options: Any) -> int:
 def _saved(finished: RunFinished, sources: dict[Op, str | None]) -> RunFinished:
     """Save the failures; where that is not possible, the run is still worth its report."""
     from gradcheck_cli.fixtures.failures import save_failures
+    from gradcheck_cli.reporters.text import printable
 
     try:
-        return save_failures(finished, sources)
+        noted, unsaved = save_failures(finished, sources)
+        for reason in unsaved:
+            click.echo(f"gradcheck: not saved for a replay: {printable(reason)}", err=True)
+        return noted
     except OutputError as error:
         click.echo(f"gradcheck: failures are not saved: {error}", err=True)
         return finished
