@@ -3,22 +3,16 @@
 from pathlib import Path
 
 import pytest
+from wrong_ops import RIGHT, WRONG, ops_of, report_of
 
-from gradcheck_cli import Op, check
 from gradcheck_cli.checks.finding import Severity
 from gradcheck_cli.codes import CAUSES
-from gradcheck_cli.registry import resolve
-
-FOLDER = Path(__file__).parents[1] / "fixtures" / "wrong"
-FILES = sorted(FOLDER.glob("*.py"))
-WRONG = [path for path in FILES if not path.stem.endswith("_right")]
-RIGHT = [path for path in FILES if path.stem.endswith("_right")]
 
 
 def of_all_ops(paths: list[Path]) -> pytest.MarkDecorator:
-    """One test for every op in some files: `path` and `op`."""
-    rows = [pytest.param(path, op, id=f"{path.stem}::{op.name}") for path in paths for op in resolve([str(path)])]
-    return pytest.mark.parametrize(("path", "op"), rows)
+    """One test for every op in some files: `stem` and `name`."""
+    rows = [pytest.param(path.stem, name, id=f"{path.stem}::{name}") for path in paths for name in ops_of(path.stem)]
+    return pytest.mark.parametrize(("stem", "name"), rows)
 
 
 def test_every_wrong_file_has_a_right_one() -> None:
@@ -26,23 +20,23 @@ def test_every_wrong_file_has_a_right_one() -> None:
     assert WRONG
     assert [path.stem + "_right" for path in WRONG] == sorted(path.stem for path in RIGHT)
     for wrong, right in zip(WRONG, RIGHT, strict=True):
-        assert [repr(op) for op in resolve([str(wrong)])] == [repr(op) for op in resolve([str(right)])]
+        assert list(map(repr, ops_of(wrong.stem).values())) == list(map(repr, ops_of(right.stem).values()))
 
 
 @of_all_ops(WRONG)
-def test_a_wrong_op_is_caught_and_its_cause_named(path: Path, op: Op) -> None:
+def test_a_wrong_op_is_caught_and_its_cause_named(stem: str, name: str) -> None:
     """The file's name is among the causes."""
-    report = check(op)
+    report = report_of(stem, name)
 
     assert report.verdict.bad
-    assert path.stem in {finding.cause for finding in report.findings if finding.severity >= Severity.FAILURE}
-    assert path.stem in CAUSES
+    assert stem in {finding.cause for finding in report.findings if finding.severity >= Severity.FAILURE}
+    assert stem in CAUSES
 
 
 @of_all_ops(RIGHT)
-def test_a_right_op_passes(path: Path, op: Op) -> None:
+def test_a_right_op_passes(stem: str, name: str) -> None:
     """Without even a warning."""
-    report = check(op)
+    report = report_of(stem, name)
 
     assert report.passed, str(report)
     assert [finding.message for finding in report.findings if finding.severity > Severity.NOTE] == []

@@ -40,7 +40,10 @@ def wrong_scale(e: Evidence) -> Cause | None:
     factor = e.slopes.value[row] / claimed[row] if claimed[row] else 0.0
     if not 1e-6 < abs(factor) < 1e6:
         return None
-    names = list(_factors(e, abs(factor)))
+    known: dict[str, tuple[float, str, str]] = {}
+    for form in _factors(e, abs(factor)):
+        known.setdefault(form[1], form)  # n / (n - 1) is n / 2 where n is 3
+    names = list(known.values())
     if e.judged.sum() < 2 and not names:  # One number is always some multiple of another.
         return None
     exact = _rounded(factor, names)
