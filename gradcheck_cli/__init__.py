@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gradcheck_cli.errors import DeclarationError, GradcheckError, GradientError, LoadError, UsageError
     from gradcheck_cli.helpers import AXES, PERMUTATIONS, unbroadcast
     from gradcheck_cli.op import Op
+    from gradcheck_cli.variable import Variable, apply, backward, hvp, jacobian, jvp, no_grad, using, vjp
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ _HOMES = {
     "errors": ("DeclarationError", "GradcheckError", "GradientError", "LoadError", "UsageError"),
     "helpers": ("AXES", "PERMUTATIONS", "unbroadcast"),
     "op": ("Op",),
+    "variable": ("Variable", "apply", "backward", "hvp", "jacobian", "jvp", "no_grad", "using", "vjp"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -42,13 +44,22 @@ __all__ = [
     "Op",
     "Report",
     "UsageError",
+    "Variable",
     "__version__",
+    "apply",
+    "backward",
     "check",
+    "hvp",
     "index",
     "integers",
     "interval",
+    "jacobian",
+    "jvp",
+    "no_grad",
     "one_of",
     "unbroadcast",
+    "using",
+    "vjp",
 ]
 
 

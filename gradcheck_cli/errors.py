@@ -30,6 +30,10 @@ class FixtureError(GradcheckError):
     """A fixture that cannot be read, trusted or written; the message names the file and the place in it."""
 
 
+class TapeError(GradcheckError, TypeError):
+    """A Variable was used in a way that its tape cannot follow; the message names the function and an alternative."""
+
+
 class GradientError(GradcheckError, AssertionError):
     """A gradient is wrong: raised by `Report.raise_for_failures`, carrying the printed story."""
 

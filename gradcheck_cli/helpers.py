@@ -15,14 +15,15 @@ def unbroadcast(grad: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
     Broadcasting copies, and the gradient of a copy is a sum. Calls only NumPy functions that dispatch, so that it
     can itself be differentiated.
     """
-    lead = np.ndim(grad) - np.ndim(like)
-    shape = (1,) * lead + np.shape(like)
-    if lead < 0 or any(s not in (1, g) for g, s in zip(np.shape(grad), shape, strict=True)):
-        raise ValueError(f"unbroadcast: {np.shape(like)} does not broadcast to {np.shape(grad)}")
-    axes = tuple(
-        a for a, (g, s) in enumerate(zip(np.shape(grad), shape, strict=True)) if a < lead or (s == 1 and g != 1)
-    )
-    return np.reshape(np.sum(grad, axis=axes), np.shape(like)) if axes else grad
+    given, wanted = np.shape(grad), np.shape(like)
+    if given == wanted:
+        return grad
+    lead = len(given) - len(wanted)
+    if lead < 0 or any(size not in (1, g) for size, g in zip(wanted, given[lead:], strict=True)):
+        raise ValueError(f"unbroadcast: {wanted} does not broadcast to {given}")
+    axes = (*range(lead), *(axis for axis, size in enumerate(wanted, lead) if size == 1 != given[axis]))
+    summed = np.sum(grad, axis=axes)
+    return np.reshape(summed, wanted) if wanted else summed
 
 
 def AXES(*shapes: tuple[int, ...]) -> list[Any]:  # noqa: N802 (used like a constant in op tables)

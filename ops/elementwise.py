@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli import POSITIVE, REAL, Op, unbroadcast
+from gradcheck_cli import POSITIVE, REAL, Op, integers, unbroadcast
 
 Array = NDArray[np.floating[Any]]
 
@@ -34,7 +34,7 @@ def power_backward(grad: Array, out: Array, a: Array, b: Array) -> tuple[Array, 
     """dL/da = g * b * a^(b-1), dL/db = g * out * ln a, each summed over its broadcast axes"""
     # Outside the domain too, x ** 2 is asked at x <= 0 every day: a slope that exists must not become nan
     # (a^0 at 0), and the one that does not exist (d/db at a < 0) must become nan without a warning.
-    exponent = np.where(b == 0, 1, b - 1)
+    exponent = np.where((a == 0) & (b == 0), 1, b - 1)
     base = np.where(a < 0, np.nan, np.where(a == 0, 1, a))
     return unbroadcast(grad * b * np.power(a, exponent), a), unbroadcast(grad * out * np.log(base), b)
 
@@ -99,11 +99,32 @@ def maximum_backward(grad: Array, out: Array, a: Array, b: Array) -> tuple[Array
     return unbroadcast(to_a, a), unbroadcast(grad - to_a, b)
 
 
+def absolute_backward(grad: Array, out: Array, x: Array) -> Array:
+    """dL/dx = g * sign x"""
+    return grad * np.sign(x)
+
+
+def square_backward(grad: Array, out: Array, x: Array) -> Array:
+    """dL/dx = 2 * g * x"""
+    return 2 * grad * x
+
+
+def where_backward(grad: Array, out: Array, condition: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """dL/da = g where the condition holds, else 0; dL/db = the rest; each summed over its broadcast axes"""
+    return unbroadcast(np.where(condition, grad, 0), a), unbroadcast(np.where(condition, 0, grad), b)
+
+
 OPS: list[Op] = [
     Op(np.add, add_backward, "(),()->()"),
     Op(np.subtract, subtract_backward, "(),()->()"),
     Op(np.multiply, multiply_backward, "(),()->()"),
-    Op(np.divide, divide_backward, "(),()->()", domain=[REAL, REAL.avoiding(0)]),
+    Op(
+        np.divide,
+        divide_backward,
+        "(),()->()",
+        domain=[REAL, REAL.avoiding(0)],
+        overloads={np.reciprocal: lambda x: ((1, x), {})},
+    ),
     Op(np.negative, negative_backward, "()->()"),
     Op(np.power, power_backward, "(),()->()", domain=[POSITIVE, REAL]),
     Op(np.exp, exp_backward, "()->()"),
@@ -115,4 +136,7 @@ OPS: list[Op] = [
     Op(sigmoid, sigmoid_backward, "()->()"),
     Op(relu, relu_backward, "()->()", domain=REAL.avoiding(0)),
     Op(np.maximum, maximum_backward, "(),()->()"),
+    Op(np.absolute, absolute_backward, "()->()", domain=REAL.avoiding(0)),
+    Op(np.square, square_backward, "()->()"),
+    Op(np.where, where_backward, "(),(),()->()", domain=[integers(0, 1), REAL, REAL]),
 ]

@@ -22,13 +22,19 @@ def matmul_backward(grad: Array, out: Array, a: Array, b: Array) -> tuple[Array,
     return np.reshape(grad_a, a.shape), np.reshape(grad_b, b.shape)
 
 
+def as_matmul(a: Array, b: Array) -> tuple[tuple[Array, Array], dict[str, Any]]:
+    if not 1 <= min(np.ndim(a), np.ndim(b)) <= max(np.ndim(a), np.ndim(b)) <= 2:
+        raise TypeError(f"np.dot of {np.ndim(a)} and {np.ndim(b)} dimensions is not np.matmul")
+    return (a, b), {}
+
+
 def outer_backward(grad: Array, out: Array, a: Array, b: Array) -> tuple[Array, Array]:
     """dL/da = g @ b, dL/db = a @ g"""
     return np.matmul(grad, b), np.matmul(a, grad)
 
 
 OPS: list[Op] = [
-    Op(np.matmul, matmul_backward, "(n?,k),(k,m?)->(n?,m?)"),
+    Op(np.matmul, matmul_backward, "(n?,k),(k,m?)->(n?,m?)", overloads={np.dot: as_matmul}),
     # No arrow, hence no loop dimensions: np.outer would flatten them.
     Op(np.outer, outer_backward, "(m),(n)"),
 ]

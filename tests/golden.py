@@ -54,10 +54,17 @@ def cases_of(name: str, peer: Peer) -> list[tuple[Params, list[Array]]]:
     small = [c for c in cases if max(int(np.prod(shape)) for shape in c.shapes) <= LARGEST]
     chosen = np.unique(np.linspace(0, len(small) - 1, MOST - len(special)).round().astype(int))
     drawn = [
-        (c.params, [draw(s, name, n, p, signed=not peer.positive) for p, s in enumerate(c.shapes)])
+        (c.params, [operand(name, peer, p, s, n) for p, s in enumerate(c.shapes)])
         for n, c in ((n, small[n]) for n in chosen.tolist())
     ]
     return drawn + special
+
+
+def operand(name: str, peer: Peer, position: int, shape: Shape, number: int) -> NDArray[Any]:
+    """One input: 0s and 1s where it is not differentiated."""
+    if position not in OPS[name].differentiated:
+        return Stream("golden", name, number, position).integers(2, shape)
+    return draw(shape, name, number, position, signed=not peer.positive)
 
 
 def fits(name: str, shapes: tuple[Shape, ...]) -> bool:
@@ -72,14 +79,15 @@ def fits(name: str, shapes: tuple[Shape, ...]) -> bool:
 def golden(name: str, peer: Peer, number: int, params: Params, inputs: Sequence[Array]) -> schema.Record:
     """One case, with what torch makes of it."""
     op = OPS[name]
-    tensors = [torch.tensor(x, requires_grad=True) for x in inputs]
+    tensors = [torch.tensor(x, requires_grad=i in op.differentiated) for i, x in enumerate(inputs)]
+    sought = {op.names[i]: tensors[i] for i in op.differentiated}
     answer = peer.function(*tensors, *params.values())
     outputs = [np.array(y.detach().numpy()) for y in listed(answer)]
     cotangents = [draw(y.shape, name, number, "cotangent", i, signed=True) for i, y in enumerate(outputs)]
-    gradients = torch.autograd.grad(listed(answer), tensors, [torch.tensor(w) for w in cotangents])
+    gradients = torch.autograd.grad(listed(answer), list(sought.values()), [torch.tensor(w) for w in cotangents])
     packed = Outputs(tuple(outputs), isinstance(answer, (tuple, list)))
     case = Case(op, number, 0, tuple(inputs), params, packed, tuple(cotangents))
-    named = dict(zip(op.names, (g.numpy() for g in gradients), strict=True))
+    named = dict(zip(sought, (g.numpy() for g in gradients), strict=True))
     side: dict[str, NDArray[Any]] = {}
     record = record_of(case, side, expected=expected_of(outputs, named, BY, side))
     assert not side, f"{name}: golden cases are small"

@@ -49,8 +49,25 @@ def shape(text: str) -> Shape:
 
 def getitem(x: Any, key: Any) -> Any:
     """x[key] by way of flat indices: torch refuses negative steps."""
-    entries = np.arange(x.numel()).reshape(x.shape)[key]
-    return torch.take(x, torch.tensor(np.array(entries, order="C")))
+    return torch.take(x, flat_index(x, key))
+
+
+def flat_index(x: Any, key: Any) -> Any:
+    return torch.tensor(np.array(np.arange(x.numel()).reshape(x.shape)[key], order="C"))
+
+
+def setitem(x: Any, value: Any, key: Any) -> Any:
+    flat = flat_index(x, key)
+    return x.flatten().index_put((flat,), value.expand(flat.shape)).reshape(x.shape)
+
+
+def add_at(x: Any, value: Any, key: Any) -> Any:
+    flat = flat_index(x, key)
+    return x.flatten().index_put((flat,), value.expand(flat.shape), accumulate=True).reshape(x.shape)
+
+
+def squeeze(x: Any, axis: Any) -> Any:
+    return x.reshape(np.squeeze(np.empty(x.shape), axis).shape)
 
 
 def expand_dims(x: Any, axis: Any) -> Any:
@@ -92,6 +109,12 @@ PEERS = {
     "sigmoid": Peer(torch.sigmoid, UNARY),
     "relu": Peer(torch.relu, UNARY),
     "maximum": Peer(torch.maximum, BINARY),
+    "absolute": Peer(torch.abs, UNARY),
+    "square": Peer(torch.square, UNARY),
+    "where": Peer(
+        lambda condition, a, b: torch.where(condition > 0, a, b),
+        each("() () ()", "3 3 ()", "2,1 1,4 4", "3 2,3 2,1", "0,3 1,3 ()", "5,1,3,1 2,1,4 4"),
+    ),
     "sum": Peer(torch.sum, REDUCTIONS),
     "mean": Peer(torch.mean, REDUCTIONS),
     "sum_to": Peer(
@@ -102,6 +125,7 @@ PEERS = {
             *each("()", shape=[()]),
         ],
     ),
+    "copy": Peer(torch.clone, UNARY),
     "broadcast_to": Peer(
         torch.broadcast_to,
         [
@@ -133,6 +157,13 @@ PEERS = {
             *each("()", axis=[0, -1, (-1, -2)]),
         ],
     ),
+    "squeeze": Peer(
+        squeeze,
+        [
+            *each("1,3,1", axis=[None, 0, -1, (0, 2), ()]),
+            *each("()", "0,3", axis=[None, ()]),
+        ],
+    ),
     "getitem": Peer(
         getitem,
         [
@@ -143,6 +174,8 @@ PEERS = {
             *each("4,3", key=[[True, False, True, True], (slice(1, 3), [False, True, True])]),
         ],
     ),
+    "setitem": Peer(setitem, each("4,3 3", "1,3 3", "4,3 1", key=[0, -1, Ellipsis, slice(None, None, -1)])),
+    "add_at": Peer(add_at, each("4,3 3", "1,3 3", "4,3 1", key=[0, (None, -1), slice(None, None, -1), [0, -1, 0]])),
     "split": Peer(
         torch.tensor_split,
         [
@@ -212,10 +245,11 @@ def assert_close(ours: list[Any], theirs: Sequence[Any]) -> None:
 
 def compare(name: str, inputs: list[Array], params: Params, rng: np.random.Generator) -> None:
     """Hold outputs and gradients of one call against torch's."""
-    tensors = [torch.tensor(x, requires_grad=True) for x in inputs]
+    tensors = [torch.tensor(x, requires_grad=i in OPS[name].differentiated) for i, x in enumerate(inputs)]
     their_out = listed(PEERS[name].function(*tensors, *params.values()))
     cotangents = [draw(rng, tuple(tensor.shape), signed=True) for tensor in their_out]
-    theirs = torch.autograd.grad(their_out, tensors, [torch.tensor(c) for c in cotangents])
+    sought = [tensor for tensor in tensors if tensor.requires_grad]
+    theirs = torch.autograd.grad(their_out, sought, [torch.tensor(c) for c in cotangents])
 
     out = OPS[name].forward(*inputs, **params)
     upstream = (tuple(cotangents), tuple(out)) if isinstance(out, (tuple, list)) else (cotangents[0], out)
@@ -234,7 +268,13 @@ def test_every_built_in_op_has_a_peer() -> None:
 def test_backward_agrees_with_torch(name: str, shapes: tuple[Shape, ...], params: Params) -> None:
     """Outputs and gradients agree to 1e-12 for random inputs and signed cotangents."""
     rng = np.random.default_rng(0)
-    compare(name, [draw(rng, shape, signed=not PEERS[name].positive) for shape in shapes], params, rng)
+    inputs: list[Any] = [
+        draw(rng, shape, signed=not PEERS[name].positive)
+        if i in OPS[name].differentiated
+        else rng.integers(2, size=shape)
+        for i, shape in enumerate(shapes)
+    ]
+    compare(name, inputs, params, rng)
 
 
 @pytest.mark.parametrize(

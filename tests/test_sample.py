@@ -137,7 +137,8 @@ def test_a_case_is_pinned() -> None:
 def test_inputs_and_cotangents_have_the_dtype_of_the_run(name: str, dtype: str) -> None:
     """All of them; a cotangent has the shape of its output, too."""
     for case in cases(BUILT_IN[name], edges=None, dtype=dtype):
-        assert {str(x.dtype) for x in arrays(case)} == {dtype}
+        drawn = [x for x in arrays(case) if x.dtype.kind != "i"]  # where's condition is none
+        assert {str(x.dtype) for x in drawn} == {dtype}
         assert case.outputs is not None
         assert [w.shape for w in case.cotangents] == [y.shape for y in case.outputs.arrays]
 

@@ -1,0 +1,192 @@
+"""The tape: which op made which array out of which, and gradients flowing back along it.
+
+A node is one call of an op, or a leaf. Nodes hold plain arrays and know the nodes they came from, never the Variables:
+whoever drops the last Variable of a computation frees all of it at once, without a garbage collector.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.errors import TapeError
+from gradcheck_cli.op import Op
+
+Array = NDArray[Any]
+Edge = tuple["Node", int]  # one output of a node
+Lift = Callable[[Any, "Edge | None"], Any]  # an array and where it came from -> a Variable
+
+_serials = itertools.count()
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+
+
+class Node:
+    """One call of an op: what went in, what came out, and the edges along which gradients go back.
+
+    `edges` has one entry per input, None for a constant. `handles` are weak references to the Variables that show
+    the outputs. Serial numbers grow, so that descending order is a reverse topological order. A leaf has no op.
+    """
+
+    __slots__ = ("edges", "handles", "inputs", "op", "outputs", "params", "serial", "several")
+
+    def __init__(
+        self,
+        op: Op | None,
+        inputs: Sequence[Any] = (),
+        edges: Sequence[Edge | None] = (),
+        params: Mapping[str, Any] | None = None,
+        outputs: Sequence[Array] = (),
+        several: bool = False,
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.edges = edges
+        self.params = params or {}
+        self.outputs = outputs
+        self.several = several
+        self.serial = next(_serials)
+        self.handles: list[weakref.ref[Any]] = []
+
+    def pull(self, grads: Sequence[Any], lift: Lift | None) -> list[tuple[Edge, Any]]:
+        """Call backward: the gradient of each tracked input, with its edge.
+
+        `grads` has a gradient or None for each output. With `lift`, backward gets Variables and is recorded; without,
+        plain arrays. Raises TapeError for gradients that are too few or of a wrong shape.
+        """
+        assert self.op is not None
+        cotangents = [np.zeros_like(y) if g is None else g for g, y in zip(grads, self.outputs, strict=True)]
+        inputs, outputs = self.inputs, self.outputs
+        wanted = slots(self.op, len(inputs))
+        if lift is not None:
+            inputs = [lift(x, e) if i in wanted else x for i, (x, e) in enumerate(zip(inputs, self.edges, strict=True))]
+            outputs = [lift(y, (self, i)) for i, y in enumerate(outputs)]
+            cotangents = [lift(g, None) for g in cotangents]
+        upstream = (tuple(cotangents), tuple(outputs)) if self.several else (cotangents[0], outputs[0])
+        gradients = self._gradients(upstream, inputs, wanted)
+        pairs = []
+        for i, gradient in zip(wanted, gradients, strict=True):
+            if (edge := self.edges[i]) is not None:
+                if getattr(gradient, "shape", None) != self.inputs[i].shape:
+                    self._check_shape(i, gradient)
+                pairs.append((edge, gradient))
+        return pairs
+
+    def _gradients(self, upstream: tuple[Any, Any], inputs: Sequence[Any], wanted: Sequence[int]) -> Sequence[Any]:
+        """What backward returns, one for each wanted input."""
+        op = self.op
+        assert op is not None
+        try:
+            answer = op.backward(*upstream, *inputs, **self.params)
+        except Exception as error:
+            cause = error.__cause__ if isinstance(error.__cause__, TapeError) else error  # NumPy wraps it: plain[0] = v
+            if isinstance(cause, TapeError):
+                raise TapeError(f"backward of {op.name} ({op.place}) cannot run on Variables: {cause}") from error
+            error.add_note(f"raised in backward of op {op.name}")
+            raise
+        gradients = answer if isinstance(answer, (tuple, list)) else (answer,)
+        if len(gradients) == len(inputs) != len(wanted):  # it may also return one (or None) for every input
+            return [gradients[i] for i in wanted]
+        if len(gradients) != len(wanted):
+            raise TapeError(
+                f"op {op.name}: backward ({op.place}) returned {len(gradients)} gradients for {len(wanted)} inputs; "
+                "return one each"
+            )
+        return gradients
+
+    def _check_shape(self, position: int, gradient: Any) -> None:
+        shape = self.inputs[position].shape
+        if gradient is None or np.shape(gradient) != shape:
+            assert self.op is not None
+            got = "None" if gradient is None else f"an array of shape {np.shape(gradient)}"
+            raise TapeError(
+                f"op {self.op.name}: backward ({self.op.place}) returned {got} for input {position}, whose shape is "
+                f"{shape}; gradcheck run checks it"
+            )
+
+
+@functools.cache
+def slots(op: Op, count: int) -> tuple[int, ...]:
+    """Which of `count` inputs backward differentiates; an op of *arrays treats more than it declares as those."""
+    declared = op.differentiated
+    return tuple(range(count)) if len(declared) == len(op.names) != count else declared
+
+
+def flow(
+    seeds: Iterable[tuple[Edge, Any]], lift: Lift | None = None, targets: Collection[Node] | None = None
+) -> Iterator[tuple[Node, list[Any]]]:
+    """Send gradients back from some roots: every node they reach, with its complete gradients (None for no gradient).
+
+    Each node calls backward once, when all that flows into it has come together, so that diamonds cost no more than
+    chains. A gradient is forgotten as soon as it was handed on. With `targets`, only the way to these is gone.
+    """
+    pending: dict[Node, list[Any]] = {}
+
+    def add(edge: Edge, gradient: Any) -> None:
+        node, index = edge
+        if (waiting := pending.get(node)) is None:
+            waiting = pending[node] = [None] * max(1, len(node.outputs))
+        # Out of place: what backward returned may be an array that somebody else holds.
+        waiting[index] = gradient if waiting[index] is None else waiting[index] + gradient
+
+    for edge, gradient in (seeds := list(seeds)):
+        add(edge, gradient)
+    order = ancestors([node for (node, _), _ in seeds])
+    kept = None if targets is None else _leading_to(targets, order)
+    for node in reversed(order):
+        if (grads := pending.pop(node, None)) is None:
+            continue
+        yield node, grads
+        if node.op is None or (kept is not None and not any(edge and edge[0] in kept for edge in node.edges)):
+            continue
+        for edge, gradient in node.pull(grads, lift):
+            if kept is None or edge[0] in kept:
+                add(edge, gradient)
+
+
+def ancestors(roots: Iterable[Node]) -> list[Node]:
+    """The roots and all that they came from, oldest first."""
+    found = set(roots)
+    waiting = list(found)
+    while waiting:
+        for edge in waiting.pop().edges:
+            if edge is not None and edge[0] not in found:
+                found.add(edge[0])
+                waiting.append(edge[0])
+    return sorted(found, key=lambda node: node.serial)
+
+
+def _leading_to(targets: Collection[Node], order: Sequence[Node]) -> set[Node]:
+    """The targets, and the nodes of `order` (oldest first) that came from one."""
+    kept = set(targets)
+    for node in order:
+        if any(edge is not None and edge[0] in kept for edge in node.edges):
+            kept.add(node)
+    return kept
+
+
+def is_recording() -> bool:
+    """Whether ops on Variables are recorded just now."""
+    return _recording.get()
+
+
+@contextmanager
+def recording(wanted: bool) -> Iterator[None]:
+    """Record the ops inside, or do not."""
+    token = _recording.set(wanted)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def no_grad() -> Any:
+    """A block whose results are constants: what is computed in it is not recorded."""
+    return recording(wanted=False)
