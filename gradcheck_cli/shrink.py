@@ -62,7 +62,7 @@ class _Search:
         best = self.best
         for found in examine(case, self.judging).findings:
             if found.code == best.code and found.severity >= Severity.FAILURE and found.input in (best.input, None):
-                explained = with_cause(found, best.cause)
+                explained = with_cause(found, best.cause, best.partial)
                 if explained is not None and explained.input == best.input:
                     self.best = explained
                     return True

@@ -6,6 +6,7 @@ square), and a tiny case may fit another cause by accident. A reader wants to be
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,11 +38,17 @@ def stories(results: Sequence[CaseResult]) -> tuple[Story, ...]:
         severity = min(finding.severity, Severity.FAILURE)
         groups.setdefault((severity, finding.cause, finding.input), []).append(finding)
     _join_crashes(groups)
-    told: list[Story] = []
+    told: list[list[Story]] = []
     for severity, name in dict.fromkeys((severity, name) for severity, _, name in groups):
         own = [group for (s, _, n), group in groups.items() if (s, n) == (severity, name)]
-        told += _of_one_input(sorted(own, key=len, reverse=True))
-    return tuple(told)
+        told.append(_of_one_input(sorted(own, key=len, reverse=True)))
+    # What has a name helps more than what has none: a crash for most shapes may be unexplained values for the others.
+    return tuple(itertools.chain(*sorted(told, key=_helpfulness)))
+
+
+def _helpfulness(told: Sequence[Story]) -> tuple[int, bool]:
+    first = told[0].finding
+    return -min(first.severity, Severity.FAILURE), first.cause == "unexplained"
 
 
 def _join_crashes(groups: dict[tuple[Severity, str, str | None], list[Finding]]) -> None:
@@ -74,4 +81,11 @@ def _plainness(finding: Finding) -> tuple[int, ...]:
     """What a reader understands fastest: a case that is not empty, small, and drawn without special purpose."""
     case = finding.case
     empty = any(x.size == 0 for x in case.inputs)
-    return -finding.severity, empty, sum(x.size for x in case.inputs), bool(case.edge), max(x.ndim for x in case.inputs)
+    return (
+        -finding.severity,
+        not finding.partial,
+        empty,
+        sum(x.size for x in case.inputs),
+        bool(case.edge),
+        max(x.ndim for x in case.inputs),
+    )
