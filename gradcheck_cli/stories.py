@@ -43,7 +43,12 @@ def stories(results: Sequence[CaseResult]) -> tuple[Story, ...]:
     for together in topics.values():
         main, *others = sorted(together, key=len, reverse=True)
         told.append(_story(main, tuple((group[0].cause, _cases(group)) for group in others)))
-    return tuple(told)
+    # What has a name helps more than what has none: a crash for most shapes may be unexplained values for the others.
+    return tuple(sorted(told, key=_helpfulness))
+
+
+def _helpfulness(story: Story) -> tuple[int, bool]:
+    return -min(story.finding.severity, Severity.FAILURE), story.finding.cause == "unexplained"
 
 
 def _join_crashes(groups: Groups) -> None:
@@ -76,4 +81,11 @@ def _plainness(finding: Finding) -> tuple[int, ...]:
     """What a reader understands fastest: a case that is not empty, small, and drawn without special purpose."""
     case = finding.case
     empty = any(x.size == 0 for x in case.inputs)
-    return -finding.severity, empty, sum(x.size for x in case.inputs), bool(case.edge), max(x.ndim for x in case.inputs)
+    return (
+        -finding.severity,
+        not finding.partial,
+        empty,
+        sum(x.size for x in case.inputs),
+        bool(case.edge),
+        max(x.ndim for x in case.inputs),
+    )

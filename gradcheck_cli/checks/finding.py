@@ -57,6 +57,7 @@ class Finding:
     input: str | None = None  # the name of the input whose gradient is meant
     evidence: Mapping[str, object] = field(default_factory=dict)
     why: str = ""  # the hypothesis that explains it, in a sentence
+    partial: bool = False  # whether that explains some entries and finds the others right
 
     def __post_init__(self) -> None:
         if self.code not in CODES:

@@ -7,6 +7,7 @@ is smooth: the slopes at a few points beside the edge are asked instead.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -23,8 +24,10 @@ from gradcheck_cli.stream import Stream
 
 Array = NDArray[Any]
 
-# Of five numbers with three tied ones, twelve draws miss one way to break the tie in a hundred cases.
 _NEIGHBOURS = 12
+# Of five numbers with four tied ones, twelve draws miss one way to break the tie in thirty cases: where there are
+# pieces and a claim is still outside of them, so many are asked.
+_MANY_NEIGHBOURS = 48
 _FEW_NEIGHBOURS = 6  # to see whether there is anything to see
 _FAR, _NEAR = 2.0**-12, 2.0**-18  # how far beside the edge, in units of the largest entry
 _SHRINKS = 4.0  # a smooth slope varies 64 times less over _NEAR, a jump between pieces as much as before
@@ -37,8 +40,7 @@ _SMALL_STEPS = (2.0**-26, 2.0**-30, 2.0**-34)
 
 def at_an_edge(case: Case) -> bool:
     """Whether several pieces of forward may meet at a case: it was made for that, or some of its numbers are equal."""
-    floats = [x for x in case.inputs if x.dtype.kind in "fc"]
-    return bool(case.edge) or case.index < 0 or any(np.unique(x).size < x.size for x in floats)
+    return bool(case.edge) or case.index < 0 or _tied(case)
 
 
 def forgive(case: Case, oracle: Oracle, judgement: Judgement) -> Judgement:
@@ -56,6 +58,11 @@ def forgive(case: Case, oracle: Oracle, judgement: Judgement) -> Judgement:
     far, near = (_hull(list(_beside(case, oracle, distance, _NEIGHBOURS)), directions) for distance in (_FAR, _NEAR))
     wide = near[1] - near[0] > np.maximum(far[1] - far[0], 0) / _SHRINKS
     slack = measured.bar
+    missed = np.flatnonzero(wide & ~((near[0] - slack <= claimed) & (claimed <= near[1] + slack)))
+    if missed.size:
+        more = itertools.islice(_beside(case, oracle, _NEAR, _MANY_NEIGHBOURS), _NEIGHBOURS, None)
+        low, high = _hull(list(more), [directions[row] for row in missed])
+        near[0][missed], near[1][missed] = np.minimum(near[0][missed], low), np.maximum(near[1][missed], high)
     between = wide & (near[0] - slack <= claimed) & (claimed <= near[1] + slack)
     judgement = judgement.put(
         rows[between],
@@ -78,11 +85,21 @@ def _gaps(judgement: Judgement) -> Array:
 def _pieces_or_steps(case: Case, oracle: Oracle, judgement: Judgement, row: int) -> bool:
     """Whether it is worth to look closely: for the worst direction, some slope nearby is another one."""
     directions, gap = [judgement.directions[row]], judgement.deviation[row]
-    low, high = _hull(list(_beside(case, oracle, _NEAR, _FEW_NEIGHBOURS)), directions)
     measured, claimed = judgement.measured.value[row : row + 1], judgement.claimed[row : row + 1]
-    # Pieces differ by as much as is claimed too much; what bends smoothly does not, so near by.
-    varied = max(float(high[0]), float(measured[0])) - min(float(low[0]), float(measured[0]))
-    return not varied < gap / 16 or bool(_moves_in_steps(oracle, directions, claimed, measured)[0])
+    low = high = float(measured[0])
+    beside = _beside(case, oracle, _NEAR, _MANY_NEIGHBOURS if _tied(case) else _FEW_NEIGHBOURS)
+    while some := list(itertools.islice(beside, _FEW_NEIGHBOURS)):
+        lows, highs = _hull(some, directions)
+        low, high = min(low, float(lows[0])), max(high, float(highs[0]))
+        # Pieces differ by as much as is claimed too much; what bends smoothly does not, so near by.
+        if not high - low < gap / 16:
+            return True
+    return bool(_moves_in_steps(oracle, directions, claimed, measured)[0])
+
+
+def _tied(case: Case) -> bool:
+    """Whether some numbers are equal: of many pieces, each point nearby shows one."""
+    return any(np.unique(x).size < x.size for x in case.inputs if x.dtype.kind in "fc")
 
 
 def _beside(case: Case, oracle: Oracle, distance: float, count: int) -> Iterator[Oracle]:

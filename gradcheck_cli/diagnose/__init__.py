@@ -32,9 +32,13 @@ VALUE: Sequence[Hypothesis] = (
     axes.swapped_inputs,
     terms.ignores_upstream,
     terms.branch_swapped,
+    values.turned_around,
     axes.wrong_axis,
     terms.overwrites,
+    terms.some_uses,
+    terms.half_transposed,
     values.permuted_or_reversed,
+    values.in_part,
     terms.missing_term,
     values.wrong_element,
 )
@@ -116,8 +120,11 @@ def _reconsider(finding: Finding, causes: Counter[str]) -> Finding:
     return finding
 
 
-def with_cause(finding: Finding, cause: str) -> Finding | None:
-    """The finding if that cause explains it; only what belongs to the cause is tried."""
+def with_cause(finding: Finding, cause: str, partial: bool = False) -> Finding | None:
+    """The finding if that cause explains it; only what belongs to the cause is tried.
+
+    What explains some of the entries, and leaves the others right, must do so here, too, if it is to be `partial`.
+    """
     if finding.cause == cause:
         return finding
     if finding.code not in _HYPOTHESES:
@@ -125,7 +132,7 @@ def with_cause(finding: Finding, cause: str) -> Finding | None:
     with quiet():
         beside = (found for neighbour in NEIGHBOURS if (found := neighbour(finding))) if cause in _BESIDE else ()
         named = (c for c in (*beside, *([] if cause in _SPECIAL else _hypotheses(finding))) if c.cause == cause)
-        found = next(named, None)
+        found = next((c for c in named if c.partial or not partial), None)
     if found is None and cause == "unexplained" and next(_hypotheses(finding), None) is None:
         return replace(finding, cause=cause)
     return _named(finding, found) if found else None
@@ -159,6 +166,7 @@ def _named(finding: Finding, cause: Cause) -> Finding:
         why=cause.why,
         suggestion=cause.suggestion or finding.suggestion,
         input=finding.input or cause.input,
+        partial=cause.partial,
     )
 
 

@@ -26,7 +26,7 @@ def transposed(e: Evidence) -> Cause | None:
         if other.ndim > 1:
             inputs = list(e.case.inputs)
             inputs[position] = np.swapaxes(other, -1, -2)
-            if agreement := e.agreement(e.again(inputs=inputs)):
+            if (agreement := e.agreement(e.again(inputs=inputs))) and _matters(e, position, inputs):
                 name = e.case.op.names[position]
                 why = f"With {name} transposed, backward {agreement}: it multiplies by {name} where it needs {name}^T."
                 return Cause("not_transposed", why, f"np.swapaxes({name}, -1, -2)")
@@ -38,6 +38,14 @@ def transposed(e: Evidence) -> Cause | None:
                 why = f"With the upstream gradient transposed, backward {agreement}."
                 return Cause("not_transposed", why, "np.swapaxes(grad, -1, -2)")
     return None
+
+
+def _matters(e: Evidence, position: int, inputs: list[Array]) -> bool:
+    """Whether an operand's numbers are used: where only its shape is, nothing is multiplied by it."""
+    others = list(inputs)
+    others[position] = others[position][..., ::-1, :] * 2 + 1
+    before, after = e.again(inputs=inputs), e.again(inputs=others)
+    return before is None or after is None or not np.array_equal(before, after, equal_nan=True)
 
 
 def swapped_inputs(e: Evidence) -> Cause | None:
@@ -53,12 +61,22 @@ def swapped_inputs(e: Evidence) -> Cause | None:
             inputs = list(e.case.inputs)
             inputs[position], inputs[e.position] = e.x, x
             answers = e.other(inputs=inputs)
-            for place in (e.position, position):
+            # With f(a, b) = f(b, a), the right gradient of one is that of the other when both are exchanged.
+            for place in (e.position,) if _symmetric(e, inputs) else (e.position, position):
                 if place in answers and (agreement := e.agreement(answers[place])):
                     other = e.case.op.names[position]
                     why = f"With {e.name} and {other} exchanged, backward {agreement}."
                     return Cause("swapped_inputs", why, f"{e.name} and {other} have each other's place in backward")
     return None
+
+
+def _symmetric(e: Evidence, inputs: list[Array]) -> bool:
+    """Whether forward gives the same, but for the sign, when two inputs are exchanged."""
+    elsewhere = e.elsewhere(inputs)
+    if elsewhere is None or elsewhere.outputs is None or e.case.outputs is None:
+        return False
+    pairs = list(zip(elsewhere.outputs.arrays, e.case.outputs.arrays, strict=True))
+    return all(y.shape == z.shape and np.allclose(np.abs(y), np.abs(z), rtol=1e-5, atol=0) for y, z in pairs)
 
 
 def wrong_axis_of_sum(e: Evidence) -> Cause | None:

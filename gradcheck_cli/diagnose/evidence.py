@@ -26,6 +26,7 @@ Array = NDArray[Any]
 _ALL = 256  # entries up to which the whole numeric gradient is known; some of them beyond
 _SOME = 64
 _MOST_CONTRIBUTIONS = 2**16
+_MOST_OUTPUTS = 64  # whose cotangents are asked one by one
 # Beyond the error bars: what a sum or a product in a hypothesis may add, relative to the largest entry.
 _SLACK = {"float64": 2.0**-40, "float32": 2.0**-16}
 _BARS = 4.0  # one look only, where a finding needs two
@@ -38,6 +39,7 @@ class Cause(NamedTuple):
     why: str = ""
     suggestion: str = ""
     input: str | None = None  # whose gradient it explains, where a finding names none
+    partial: bool = False  # some entries are right: a smaller case without them would tell less
 
 
 class Evidence:
@@ -155,6 +157,28 @@ class Evidence:
             return None
         found = jacobian(self.oracle, self.directions)
         return None if not np.all(np.isfinite(found)) else weights[:, None] * found.T
+
+    @cached_property
+    def claimed(self) -> Array | None:
+        """(outputs, entries): what backward says that each output element adds; None where it cannot be asked.
+
+        Backward gets the cotangent of one output at a time, so that sums over the outputs come apart.
+        """
+        parts = self.contributions
+        floats = [y.dtype.kind == "f" for y in self.case.outputs.arrays] if self.case.outputs else [False]
+        if parts is None or len(parts) > _MOST_OUTPUTS or self.gradient is None or not all(floats):
+            return None
+        rows = []
+        for number, w in enumerate(self.case.cotangents):
+            for entry in range(w.size):
+                alone = [np.zeros_like(u) for u in self.case.cotangents]
+                alone[number].reshape(-1)[entry] = w.reshape(-1)[entry]
+                rows.append(self.again(cotangents=alone))
+        if not rows or any(row is None or row.shape != self.x.shape for row in rows):
+            return None
+        found = np.array([row for row in rows if row is not None]).reshape(len(rows), -1)
+        linear = np.all(np.abs(found.sum(axis=0) - self.gradient.reshape(-1)) <= self.tolerance)
+        return found if linear and np.all(np.isfinite(found)) else None
 
     def again(self, **how: Any) -> Array | None:
         """This gradient once more, for other inputs, params, outputs or cotangents; None where that fails."""

@@ -19,11 +19,20 @@ def missing_unbroadcast(e: Evidence) -> Cause | None:
     if g is None or not e.complete or g.ndim < e.x.ndim or not e.agreement(_summed(g, e.x)):
         return None
     added = g.ndim - e.x.ndim
+    if g.size == e.x.size and _used_often(e):
+        why = f"It is summed already, but in the shape {show(g.shape)}: axes of length 1 are left"
+        return Cause("wrong_shape", why, f"no keepdims, or grad_{e.name}.reshape({e.name}.shape)")
     axes = [a for a, n in enumerate(g.shape) if a < added or e.x.shape[a - added] != n]
     where = f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
     them = "it" if len(axes) == 1 else "them"
     why = f"{e.name} was broadcast along {where}: sum the gradient over {them}"
     return Cause("missing_unbroadcast", why, f"unbroadcast(grad_{e.name}, {e.name})")
+
+
+def _used_often(e: Evidence) -> bool:
+    """Whether an entry moves several outputs, so that something had to be summed."""
+    parts = e.contributions
+    return parts is not None and bool(np.any(np.count_nonzero(np.abs(parts) > 1e-12 * e.largest, axis=0) > 1))
 
 
 def _summed(g: Array, x: Array) -> Array | None:

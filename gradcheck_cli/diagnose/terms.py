@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from gradcheck_cli.diagnose.evidence import Array, Cause, Evidence
 
+_SIMPLE = (1.0, 2.0, 0.5, 3.0, 4.0, 0.25)  # what a term may be multiplied by to be called simple
+_MOST_USES = 4  # of an entry by one output
 _NOTHING = 1e-9  # of the largest entry: a contribution that small is none
 
 
@@ -30,6 +32,30 @@ def overwrites(e: Evidence) -> Cause | None:
     times = int(used[:, wrong].sum(axis=0).max())
     why = f"{e.name} has entries that are used up to {times} times; their gradient is that of one use."
     return Cause("overwrites_instead_of_accumulates", why, "np.add.at(grad_x, index, grad), or += for each use")
+
+
+def some_uses(e: Evidence) -> Cause | None:
+    """Every output adds either all that it should or nothing, and something to every entry that is wrong."""
+    parts, claimed, wrong = e.contributions, e.claimed, np.flatnonzero(e.wrong)
+    if parts is None or claimed is None or not wrong.size:
+        return None
+    repeated = any(x.dtype.kind in "iu" for x in e.case.inputs)  # One output may use an entry twice.
+    times, kept = _uses(parts, claimed, float(np.max(e.tolerance)), _MOST_USES if repeated else 1)
+    due, kept = times[:, wrong].sum(axis=0), kept[:, wrong].sum(axis=0)
+    if np.any(times < 0) or not np.all((kept > 0) & (kept < due)):
+        return None
+    most = int(np.argmax(due - kept))
+    why = f"Entries of {e.name} are used up to {due[most]} times; of these, {kept[most]} count in the gradient."
+    return Cause("overwrites_instead_of_accumulates", why, "+= for each use, or np.add.at where indices repeat")
+
+
+def _uses(parts: Array, claimed: Array, tolerance: float, most: int) -> tuple[Array, Array]:
+    """How often each output uses each entry, and how many uses count; -1 where a claim is no share of what is due."""
+    matters, counts = np.abs(parts) > tolerance, np.abs(claimed) > tolerance
+    times = np.where(counts, -1, matters.astype(int))
+    for many in range(most, 0, -1):
+        times = np.where(counts & (np.abs(many * claimed - parts) <= many * tolerance), many, times)
+    return times, counts.astype(int)
 
 
 def _one_output(e: Evidence, parts: Array) -> Cause | None:
@@ -95,8 +121,17 @@ def missing_term(e: Evidence) -> Cause | None:
     if parts is not None and square and np.all(np.abs(np.diag(parts) - g.reshape(-1)) <= e.tolerance):
         why = f"Every entry of {e.name} moves several outputs; the gradient counts only the one at its own place."
         return Cause("missing_term", why, "add what the other outputs contribute: usually a sum along an axis")
+    if cause := _only_its_own(e) or _other_half(e):
+        return cause
     rest = e.numeric - g
     tolerance = float(np.max(e.tolerance))
+    if e.x.size > 1 and (quotient := _first_factor(e)) is not None and _multiple(g, quotient, tolerance) == 1:
+        why = f"The gradient is grad * out / {e.name}, as if what {e.name} is multiplied by did not depend on {e.name}."
+        return Cause("missing_term", why, "the product rule has a term for each factor")
+    for name, product in _products(e):
+        if (factor := _multiple(rest, product, tolerance)) is not None:
+            times = "" if factor == 1 else f"{factor:.6g} * "
+            return Cause("missing_term", f"What is missing is {times}{name}.", f"add {times}{name} to grad_{e.name}")
     for names, basis in _bases(e):
         for axes in _axis_sets(e.x.ndim):
             if _spanned(rest, basis, axes, tolerance):
@@ -105,6 +140,110 @@ def missing_term(e: Evidence) -> Cause | None:
                 why = f"What is missing is {' and '.join(f'{n} times {per}' for n in names)}."
                 return Cause("missing_term", why, "look for the term that sums over what forward sums over")
     return None
+
+
+def _only_its_own(e: Evidence) -> Cause | None:
+    """Each entry's own output is all that counts, though not for what it should; the others move with it, too."""
+    parts, claimed = e.contributions, e.claimed
+    if parts is None or claimed is None or parts.shape[0] != parts.shape[1] or len(parts) < 2:
+        return None
+    others, tolerance = ~np.eye(len(parts), dtype=bool), np.max(e.tolerance)
+    if np.any(np.abs(claimed[others]) > tolerance) or not np.any(np.abs(claimed) > tolerance):
+        return None
+    if not np.all((np.abs(parts) * others > tolerance).any(axis=0)):
+        return None
+    why = f"Every entry of {e.name} moves several outputs; its gradient depends on the one at its own place alone."
+    return Cause("missing_term", why, "add what the other outputs contribute: usually a sum along an axis")
+
+
+def _other_half(e: Evidence) -> Cause | None:
+    """What backward gives for an operand or the cotangent transposed is the missing half of a symmetric sum."""
+    for name, turned in _turned(e):
+        if e.gradient is not None and turned is not None and (agreement := e.agreement(e.gradient + turned)):
+            why = f"With what backward gives for {name} transposed added to it, the gradient {agreement}."
+            return Cause("missing_term", why, f"{name} counts twice, as it is and transposed")
+    return None
+
+
+def half_transposed(e: Evidence) -> Cause | None:
+    """Of two terms, both are of the operand as it is, where one should be of its transpose: their mean is right."""
+    for name, turned in _turned(e) if e.complete else ():
+        if e.gradient is not None and turned is not None and (agreement := e.agreement((e.gradient + turned) / 2)):
+            both = f"The mean of what backward gives for {name} as it is and transposed"
+            why = f"{both} {agreement}: one of two terms needs {name}^T."
+            return Cause("not_transposed", why, f"{name} + np.swapaxes({name}, -1, -2), instead of twice {name}")
+    return None
+
+
+def _turned(e: Evidence) -> Iterator[tuple[str, Array | None]]:
+    """Backward's answers for each other square operand, and the cotangent, transposed."""
+    for position, other in enumerate(e.case.inputs):
+        if position != e.position and other.ndim > 1 and other.shape[-1] == other.shape[-2] > 1:
+            inputs = list(e.case.inputs)
+            inputs[position] = np.swapaxes(other, -1, -2)
+            yield e.case.op.names[position], e.again(inputs=inputs)
+    for number, w in enumerate(e.case.cotangents):
+        if w.ndim > 1 and w.shape[-1] == w.shape[-2] > 1:
+            cotangents = list(e.case.cotangents)
+            cotangents[number] = np.swapaxes(w, -1, -2)
+            yield "grad", e.again(cotangents=cotangents)
+
+
+def _products(e: Evidence) -> Iterator[tuple[str, Array]]:
+    """Arrays of the input's shape that a product rule may leave behind: grad times one or two of what there is."""
+    outputs = e.case.outputs.arrays if e.case.outputs else ()
+    if len(outputs) != 1:
+        return
+    w, out = e.case.cotangents[0].astype(np.float64), outputs[0].astype(np.float64)
+    named = {
+        n: x.astype(np.float64) for n, x in zip(e.case.op.names, e.case.inputs, strict=True) if x.dtype.kind == "f"
+    }
+    with np.errstate(all="ignore"):
+        factors = {**named, "out": out, f"out / {e.name}": _product(np.divide, out, e.x)}
+        for name, factor in factors.items():
+            yield from _fitting(e, f"grad * {name}", _product(np.multiply, w, factor))
+        for name, matrix in named.items():
+            for left, right, text in (
+                (w, matrix, f"grad @ {name}"),
+                (_t(w), matrix, f"grad.T @ {name}"),
+                (w, _t(matrix), f"grad @ {name}.T"),
+                (_t(matrix), w, f"{name}.T @ grad"),
+            ):
+                yield from _fitting(e, text, _product(np.matmul, left, right))
+
+
+def _first_factor(e: Evidence) -> Array | None:
+    """What the slope of x * f(x) would be if f were a constant."""
+    found = dict(_products(e)).get(f"grad * out / {e.name}")
+    return None if found is None or np.any(e.x == 0) else found
+
+
+def _t(x: Array) -> Array:
+    return np.swapaxes(x, -1, -2) if x.ndim > 1 else x
+
+
+def _product(function: Callable[[Array, Array], Array], left: Array | None, right: Array | None) -> Array | None:
+    try:
+        return None if left is None or right is None else function(left, right)
+    except ValueError:
+        return None
+
+
+def _fitting(e: Evidence, name: str, array: Array | None) -> Iterator[tuple[str, Array]]:
+    if array is not None and array.shape == e.x.shape and np.all(np.isfinite(array)):
+        yield name, array
+
+
+def _multiple(rest: Array, basis: Array, tolerance: float) -> float | None:
+    """The small number that the rest is the basis times of, where several entries say so."""
+    weight = float(np.sum(basis * basis))
+    if np.count_nonzero(basis) < 2 or not np.all(np.isfinite(rest)):
+        return None
+    factor = float(np.sum(rest * basis)) / weight
+    simple = next((n for n in _SIMPLE if np.isclose(abs(factor), n, rtol=1e-9)), None)
+    if simple is None or np.max(np.abs(rest - factor * basis)) > tolerance:
+        return None
+    return float(np.copysign(simple, factor))
 
 
 def _bases(e: Evidence) -> Iterator[tuple[tuple[str, ...], list[Array]]]:

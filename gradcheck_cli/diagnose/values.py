@@ -102,11 +102,13 @@ def _lengths(e: Evidence) -> dict[str, tuple[int, str]]:
 def single_precision(e: Evidence) -> Cause | None:
     """Right to the digits of a float32, and no digits beyond."""
     g = e.gradient
-    if g is None or e.x.dtype.name != "float64" or not np.array_equal(g, g.astype(np.float32).astype(np.float64)):
+    if g is None or e.x.dtype.name != "float64" or not e.judged.all():
         return None
     if not np.all(e.apart(g) <= 2.0**-22 * max(e.largest, float(np.max(np.abs(g), initial=0.0)))):
         return None
-    why = "The gradient has the digits of a float32 and is right to as many: somewhere it was rounded."
+    rounded = np.array_equal(g, g.astype(np.float32).astype(np.float64))
+    what = "has the digits of a float32 and is right to as many" if rounded else "is right to the digits of a float32"
+    why = f"The gradient {what}: somewhere {'it' if rounded else 'something'} was rounded."
     return Cause("wrong_dtype", why, "compute in the dtype of the inputs: no float32 on the way")
 
 
@@ -115,7 +117,7 @@ def permuted_or_reversed(e: Evidence) -> Cause | None:
     if e.gradient is None or not e.complete or e.x.size < 2:
         return None
     g = e.gradient
-    return _reversed(e, g) or _transposed(e, g) or _rolled(e, g) or _permuted(e, g)
+    return _reversed(e, g) or _transposed(e, g) or _rolled(e, g) or _permuted(e, g) or _misdirected(e)
 
 
 def _reversed(e: Evidence, g: Array) -> Cause | None:
@@ -161,6 +163,72 @@ def _permuted(e: Evidence, g: Array) -> Cause | None:
     return Cause("permuted_or_reversed", why, "put every number where its input entry is")
 
 
+def turned_around(e: Evidence) -> Cause | None:
+    """Reversed along more than one axis: no wrong axis looks like that."""
+    if e.gradient is None or not e.complete or sum(n > 1 for n in e.x.shape) < 2:
+        return None
+    long = tuple(axis for axis, n in enumerate(e.x.shape) if n > 1)
+    if any(e.agreement(np.flip(e.gradient, axis)) for axis in long):
+        return None
+    return _reversed(e, e.gradient)
+
+
+def _misdirected(e: Evidence) -> Cause | None:
+    """Every output's contribution is right, but for another output's cotangent."""
+    parts, claimed, weights = e.contributions, e.claimed, e.oracle.weights
+    if parts is None or claimed is None or np.any(weights == 0) or len(parts) < 3:
+        return None
+    ours, theirs = claimed / weights[:, None], parts / weights[:, None]
+    tolerance = float(np.max(e.tolerance)) / float(np.min(np.abs(weights)))
+    near = np.max(np.abs(ours[:, None, :] - theirs[None, :, :]), axis=2) <= tolerance
+    equal = np.max(np.abs(theirs[:, None, :] - theirs[None, :, :]), axis=2) <= tolerance
+    # Each row of the one among the rows of the other, as often.
+    if not near.any(axis=1).all() or not np.array_equal(near.sum(axis=0), equal.sum(axis=0)):
+        return None
+    moved = int(np.count_nonzero(~np.diag(near)))
+    why = f"{moved} of {len(parts)} output entries have another one's place: their upstream gradients are exchanged."
+    return Cause("permuted_or_reversed", why, "undo what forward does to the order: reshapes and axes, one by one")
+
+
+def in_part(e: Evidence) -> Cause | None:
+    """Times one number right, but only where the input has one sign, or in more than half of its entries."""
+    if e.gradient is None or not e.complete or e.wrong.sum() < 2 or not np.any(e.judged & ~e.wrong):
+        return None
+    side = _side(e)
+    if (not side and e.wrong.sum() <= _FEW * e.judged.sum()) or (factor := _factor_where_wrong(e)) is None:
+        return None
+    where = f"where {e.name} is {side}" if side else f"in {int(e.wrong.sum())} of {int(e.judged.sum())} entries"
+    cause = "sign_flipped" if factor == -1 else "wrong_scale"
+    why = f"Only {where} is it wrong: times {factor:.6g} these entries agree."
+    return Cause(cause, why, "look at what is done to these entries alone", partial=True)
+
+
+def _factor_where_wrong(e: Evidence) -> float | None:
+    """The number that all wrong entries lack, where the others are right and not all zero."""
+    assert e.gradient is not None
+    ours, theirs, wrong = e.gradient.reshape(-1)[e.entries], e.slopes.value, e.wrong
+    if not np.all(e.judged) or np.any(ours[wrong] == 0) or not np.any(theirs[~wrong]):
+        return None
+    factors = theirs[wrong] / ours[wrong]
+    factor = float(factors[int(np.argmax(np.abs(ours[wrong])))])
+    simple = next(
+        (n for n in (1.0, 2.0, 3.0, 4.0) for n in (n, 1 / n) if math.isclose(abs(factor), n, rel_tol=1e-9)), 0.0
+    )
+    factor = math.copysign(simple, factor)
+    if not simple or np.any(np.abs(factor * ours[wrong] - theirs[wrong]) > 4 * e.tolerance[wrong]):
+        return None
+    return factor
+
+
+def _side(e: Evidence) -> str:
+    """The sign of the input where the gradient is wrong, and only there; "" where it is no matter of sign."""
+    values, moves = e.x.reshape(-1)[e.entries], e.slopes.value != 0
+    for text, side in (("positive", values > 0), ("negative", values < 0)):
+        if np.array_equal(side & moves, e.wrong & moves):
+            return text
+    return ""
+
+
 def wrong_element(e: Evidence) -> Cause | None:
     """A few entries are wrong, all others right."""
     count, known = int(e.wrong.sum()), int(e.judged.sum())
@@ -171,6 +239,8 @@ def wrong_element(e: Evidence) -> Cause | None:
     more = f" and {count - 4} more" if count > 4 else ""
     pattern = _pattern(e, places)
     why = f"Only {shown}{more} of {known} entries {'is' if count == 1 else 'are'} wrong{pattern}; the others are right."
+    if e.complete and (factor := _factor_where_wrong(e)) is not None:
+        why += f" Times {factor:.6g} {'it' if count == 1 else 'they'} would be, too."
     return Cause("wrong_element", why, "look at where the loop or slice that fills them begins and ends")
 
 
