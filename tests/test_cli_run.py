@@ -155,7 +155,7 @@ def test_a_factor_of_two_is_called_off_by_its_own_size(gradcheck: Gradcheck, op_
 
 def test_only_the_wrong_affine_backwards_fail(gradcheck: Gradcheck, op_file: WriteFile) -> None:
     op_file(AFFINE.replace("LOOPS", "None"))
-    outcome = gradcheck("run", "my_ops.py")
+    outcome = gradcheck("run", "my_ops.py", "--no-edges")
 
     verdicts = {row["op"]: row["verdict"].split()[0] for row in table(outcome)}
     wrong = {"missing_unbroadcast": "FAIL", "factor_two": "FAIL", "transposed": "FAIL"}
@@ -176,7 +176,7 @@ def test_loop_dimensions_nobody_mentioned_are_forgiven_with_a_warning(gradcheck:
 def test_loop_dimensions_that_are_meant_must_work(gradcheck: Gradcheck, op_file: WriteFile) -> None:
     op_file(AFFINE.replace("LOOPS", "True"))
 
-    assert gradcheck("run", "my_ops.py::right").code == 1
+    assert gradcheck("run", "my_ops.py::right", "--cases", "6", "--no-edges").code == 1
 
 
 def test_loop_dimensions_that_are_not_meant_are_not_drawn(gradcheck: Gradcheck, op_file: WriteFile) -> None:
@@ -269,7 +269,7 @@ def test_quiet_prints_the_summary_only(gradcheck: Gradcheck) -> None:
 
 def test_quiet_prints_what_is_wrong(gradcheck: Gradcheck, op_file: WriteFile) -> None:
     op_file(SINES)
-    outcome = gradcheck("run", "my_ops.py", "-q")
+    outcome = gradcheck("run", "my_ops.py", "-q", "--no-edges")
 
     assert re.findall(r"FAIL \w+", outcome.stdout) == ["FAIL bad", "FAIL worse"]
 
@@ -402,7 +402,7 @@ def test_tables_fit_into_80_columns(gradcheck: Gradcheck, op_file: WriteFile) ->
 
 def test_stories_fit_into_80_columns(gradcheck: Gradcheck, op_file: WriteFile) -> None:
     op_file(AFFINE.replace("LOOPS", "None"))
-    outcome = gradcheck("run", "my_ops.py", COLUMNS="80")
+    outcome = gradcheck("run", "my_ops.py", "--cases", "6", COLUMNS="80")
 
     assert max(map(len, outcome.stdout.splitlines())) <= 80
 

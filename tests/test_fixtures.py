@@ -374,7 +374,7 @@ def test_recording_again_needs_an_update(gradcheck: Gradcheck, tmp_path: Path) -
 
 def test_a_wrong_op_is_not_recorded(gradcheck: Gradcheck, op_file: WriteFile, tmp_path: Path) -> None:
     op_file('OPS = [Op(np.sin, lambda grad, out, x: grad * np.sin(x), "()->()")]')
-    outcome = gradcheck("record", "my_ops.py", "-o", "sin.json")
+    outcome = gradcheck("record", "my_ops.py", "-o", "sin.json", "--cases", "4")
 
     assert outcome.code == 1
     assert outcome.stderr.startswith("gradcheck: nothing is recorded: sin: GC201")
@@ -456,7 +456,8 @@ def test_a_large_array_stands_beside(gradcheck: Gradcheck, tmp_path: Path) -> No
 
 
 def test_float32_replays(gradcheck: Gradcheck) -> None:
-    assert gradcheck("record", "log", "softmax", "matmul", "--dtype", "float32", "-o", "f.json").code == 0
+    ops = ("log", "softmax", "matmul")
+    assert gradcheck("record", *ops, "--dtype", "float32", "--cases", "8", "-o", "f.json").code == 0
     replayed = gradcheck("replay", "f.json")
 
     assert (replayed.code, "float32" in replayed.stdout) == (0, True)

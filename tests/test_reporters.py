@@ -96,13 +96,13 @@ OPS = [
 @pytest.fixture(scope="module")
 def mixed() -> RunFinished:
     """A run in which everything happens."""
-    return run_all(OPS)
+    return run_all(OPS, cases=8)
 
 
 @pytest.fixture(scope="module")
 def single() -> RunFinished:
     """A run of one wrong op, shown case by case."""
-    return run_all([OPS[1]])
+    return run_all([OPS[1]], cases=8)
 
 
 # The console

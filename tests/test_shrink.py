@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from wrong_ops import WRONG, ops_of, report_of
+from wrong_ops import FEW, WRONG, ops_of, report_of
 
 import gradcheck_cli.shrink
 from gradcheck_cli import POSITIVE, Op, check, index, interval
@@ -25,7 +25,7 @@ LARGEST: dict[str, dict[str, int]] = {
     "ignores_upstream": {"tanh": 1, "mean_squared_error": 2, "log_sum_exp": 1},
     "missing": {"power": 2, "tanh": 1, "mean_squared_error": 2},
     "missing_term": {"softmax": 2, "layer_norm": 2, "normalize": 2, "residual": 3},
-    "missing_unbroadcast": {"bias": 2, "logaddexp": 3, "scale_and_shift": 3},
+    "missing_unbroadcast": {"bias": 2, "logaddexp": 3, "scale_and_shift": 5},
     "mutates_input": {"divide": 2, "log_sum_exp": 1, "dropout": 2},
     "mutates_upstream": {"relu": 1, "tanh": 1, "softmax": 1},
     "nan_at_edge": {"prod": 1, "sinc": 1, "norm": 1, "softplus": 1},
@@ -44,7 +44,7 @@ LARGEST: dict[str, dict[str, int]] = {
     "wrong_element": {"diff": 2, "trapezoid": 2},
     "wrong_for_0d": {"leaky_relu": 1, "sin": 1, "sigmoid": 1},
     "wrong_for_empty": {"cumsum": 0, "score": 1, "sample_energy": 0},
-    "wrong_for_noncontiguous": {"square": 4, "largest": 4, "complex_square": 2},
+    "wrong_for_noncontiguous": {"square": 4, "largest": 4, "complex_square": 4},
     "wrong_scale": {"square": 1, "mean": 2, "mean_squared_error": 4},
     "wrong_shape": {"matvec": 2, "flat_linear": 12, "energy": 1},  # flat_linear has fixed sizes
     "wrong_tie": {"maximum": 2, "minimum": 2, "max": 2},
@@ -171,7 +171,7 @@ SOME = [
 @pytest.mark.parametrize(("name", "op"), SOME)
 def test_the_same_case_is_found_again(name: str, op: str) -> None:
     """A second run shows the same numbers."""
-    first, second = shown_of(name, op), shown(check(ops_of(name)[op]))
+    first, second = shown_of(name, op), shown(check(ops_of(name)[op], cases=FEW))
 
     assert values(first) == values(second)
     assert first.message == second.message

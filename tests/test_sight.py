@@ -140,7 +140,7 @@ def test_float16_inside_float64_is_never_called_wrong() -> None:
     def coarse(x: Array) -> Array:
         return np.sin(x).astype(np.float16).astype(np.float64)
 
-    report = check(coarse, lambda grad, _out, x: grad * np.cos(x), signature="()->()", edges=False)
+    report = check(coarse, lambda grad, _out, x: grad * np.cos(x), signature="()->()", edges=False, cases=8)
 
     assert "GC201" not in codes(report)
     assert report.verdict == "inconclusive"
@@ -295,7 +295,7 @@ def test_a_layernorm_that_uses_its_output_is_right(dtype: str) -> None:
     right, wrong = (Op(layernorm, layernorm_with(f), "(n)->(n)", loops=True) for f in (1, 0))
 
     assert all(check(right, seed=seed, dtype=dtype).passed for seed in range(4))
-    assert "GC201" in codes(check(wrong, dtype=dtype))
+    assert "GC201" in codes(check(wrong, dtype=dtype, edges=False))
 
 
 def test_what_underflows_in_float32_is_not_wrong() -> None:
@@ -330,7 +330,7 @@ def test_a_large_offset_is_no_excuse() -> None:
 
     for dtype in ("float64", "float32"):
         right = check(offset, lambda grad, _out, x: grad * np.cos(x), signature="()->()", dtype=dtype)
-        wrong = check(offset, lambda grad, _out, x: -grad * np.cos(x), signature="()->()", dtype=dtype)
+        wrong = check(offset, lambda grad, _out, x: -grad * np.cos(x), signature="()->()", dtype=dtype, edges=False)
 
         assert right.passed
         assert "GC201" in codes(wrong)

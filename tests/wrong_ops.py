@@ -14,6 +14,8 @@ FILES = sorted(FOLDER.glob("*.py"))
 WRONG = [path for path in FILES if not path.stem.endswith("_right")]
 RIGHT = [path for path in FILES if path.stem.endswith("_right")]
 
+FEW = 8
+
 
 @functools.cache
 def ops_of(stem: str) -> dict[str, Op]:
@@ -23,5 +25,5 @@ def ops_of(stem: str) -> dict[str, Op]:
 
 @functools.cache
 def report_of(stem: str, name: str) -> Report:
-    """What a check says of one of them, with its defaults."""
-    return check(ops_of(stem)[name])
+    """What a check says of one of them: a wrong one shows within a few cases, a right one must hold in many."""
+    return check(ops_of(stem)[name], cases=None if stem.endswith("_right") else FEW)
