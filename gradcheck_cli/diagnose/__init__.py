@@ -14,7 +14,7 @@ from dataclasses import replace
 from gradcheck_cli.checks import CaseResult
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.diagnose import axes, shapes, terms, values
-from gradcheck_cli.diagnose.evidence import Cause, Evidence
+from gradcheck_cli.diagnose.evidence import Cause, Evidence, evidence_of
 from gradcheck_cli.diagnose.neighbours import NEIGHBOURS, special_values
 from gradcheck_cli.foreign import quiet
 
@@ -153,7 +153,7 @@ def _explain(finding: Finding, special: bool) -> Finding:
 def _hypotheses(finding: Finding) -> Iterator[Cause]:
     """Every hypothesis that explains a finding, the plainest first."""
     for position in _positions(finding):
-        evidence = Evidence(finding.case, position)
+        evidence = evidence_of(finding.case, position)
         for hypothesis in _HYPOTHESES[finding.code]:
             if cause := hypothesis(evidence):
                 yield cause._replace(input=evidence.name)

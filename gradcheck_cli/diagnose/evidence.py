@@ -211,3 +211,17 @@ class Evidence:
     def shape(self) -> str:
         """The input's shape, as people write it."""
         return show(self.x.shape)
+
+
+_KEPT: dict[tuple[int, int], Evidence] = {}
+_MOST_KEPT = 128  # cases times inputs of one op, about
+
+
+def evidence_of(case: Case, position: int) -> Evidence:
+    """The evidence about one gradient of a case, measured once: what is reconsidered need not be measured again."""
+    key = id(case), position  # An evidence keeps its case alive, so that no other has its id.
+    if key not in _KEPT:
+        while len(_KEPT) >= _MOST_KEPT:
+            del _KEPT[next(iter(_KEPT))]
+        _KEPT[key] = Evidence(case, position)
+    return _KEPT[key]

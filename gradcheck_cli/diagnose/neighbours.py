@@ -15,7 +15,7 @@ from gradcheck_cli.case import LAYOUT_NAMES, Case, lay_out, with_inputs
 from gradcheck_cli.checks import examine
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.value import Judging
-from gradcheck_cli.diagnose.evidence import Array, Cause, Evidence
+from gradcheck_cli.diagnose.evidence import Array, Cause, evidence_of
 from gradcheck_cli.numeric.estimate import Outcome
 from gradcheck_cli.stream import Stream
 
@@ -165,7 +165,7 @@ def _at_kinks(finding: Finding) -> bool:
     """Whether every wrong entry stands at a kink."""
     if finding.input is None:
         return True
-    e = Evidence(finding.case, finding.case.op.names.index(finding.input))
+    e = evidence_of(finding.case, finding.case.op.names.index(finding.input))
     return bool(e.wrong.any()) and bool(np.all(e.slopes.outcome[e.wrong] == Outcome.KINK))
 
 
