@@ -42,7 +42,7 @@ def gram(x: Array) -> Array:
 
 
 def gram_twice(grad: Array, out: Array, x: Array) -> Array:
-    return x @ (grad + grad)
+    return np.asarray(x @ (grad + grad))
 
 
 def gram_once(grad: Array, out: Array, x: Array) -> Array:
