@@ -42,11 +42,11 @@ def gram(x: Array) -> Array:
 
 
 def gram_twice(grad: Array, out: Array, x: Array) -> Array:
-    return x @ (grad + grad)
+    return np.asarray(x @ (grad + grad))
 
 
 def gram_once(grad: Array, out: Array, x: Array) -> Array:
-    return x @ grad
+    return np.asarray(x @ grad)
 
 
 def bags(w: Array, rows: Array) -> Array:
