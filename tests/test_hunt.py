@@ -46,7 +46,7 @@ def gram_twice(grad: Array, out: Array, x: Array) -> Array:
 
 
 def gram_once(grad: Array, out: Array, x: Array) -> Array:
-    return x @ grad
+    return np.asarray(x @ grad)
 
 
 def bags(w: Array, rows: Array) -> Array:

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 _ALL = 256  # entries up to which the whole numeric gradient is known; some of them beyond
 _SOME = 64
 _MOST_CONTRIBUTIONS = 2**16
-_MOST_OUTPUTS = 64  # whose cotangents are asked one by one
+_MOST_OUTPUTS = 256  # whose cotangents are asked one by one
 # Beyond the error bars: what a sum or a product in a hypothesis may add, relative to the largest entry.
 _SLACK = {"float64": 2.0**-40, "float32": 2.0**-16}
 _BARS = 4.0  # one look only, where a finding needs two
