@@ -373,8 +373,8 @@ TERMS: dict[str, Row] = {
         [(4,)],
         (
             "missing_term",
-            "What is missing is out times one number.",
-            "look for the term that sums over what forward sums over",
+            "Every entry of x moves several outputs; its gradient depends on the one at its own place alone.",
+            "add what the other outputs contribute: usually a sum along an axis",
         ),
     ),
 }
