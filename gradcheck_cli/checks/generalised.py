@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks.judgement import Judgement, quotients, slopes_along, unknown
 from gradcheck_cli.checks.oracle import Oracle
-from gradcheck_cli.numeric.curves import Direction
+from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Outcome
 from gradcheck_cli.stream import Stream
 

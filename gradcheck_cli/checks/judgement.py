@@ -16,7 +16,8 @@ from gradcheck_cli.checks.oracle import Oracle
 from gradcheck_cli.numeric import classic
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.numeric.complex_step import sharpen
-from gradcheck_cli.numeric.curves import Direction, ForwardCurves
+from gradcheck_cli.numeric.curves import ForwardCurves
+from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Estimates, FloatArray, Outcome, concatenate
 from gradcheck_cli.numeric.ladder import SECOND_LOOK, differentiate
 
@@ -223,7 +224,8 @@ def _differentiate(oracle: Oracle, directions: Sequence[Direction], stretch: flo
 
 def _curves(oracle: Oracle, directions: Sequence[Direction], projected: bool) -> ForwardCurves:
     weights = oracle.weights if projected else None
-    return ForwardCurves(oracle.forward, oracle.inputs, directions, oracle.limits, weights, oracle.analytic)
+    points = oracle.points
+    return ForwardCurves(points.forward, points.inputs, directions, oracle.limits, weights, oracle.analytic, points)
 
 
 def _slopes(estimates: Estimates, floor: FloatArray) -> Slopes:
