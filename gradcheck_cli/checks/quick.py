@@ -7,7 +7,7 @@ mix, so entries that differ in these alone share a direction: an elementwise op'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.quick import CLOSE, FINER, STEPS, Look, Plan, fewer, look
 
 Array = NDArray[Any]
+Floors = Callable[[], Mapping[int, Array]]  # backward's own rounding, measured when it is asked for
 
 _SHORTEST, _LONGEST = 0.5, 1.5  # the smallest and the largest |v_i|
 _ALL = 16  # entries up to which each is asked by itself
@@ -47,6 +48,20 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class _Question:
+    """Directions, what is claimed along them in each cell (K, E), and what rounding does to that at the least.
+
+    `weigh` says what backward's measured rounding does.
+    """
+
+    directions: list[Direction]
+    claimed: Array
+    least: Array
+    weigh: Callable[[Mapping[int, Array]], Array]
+    cells: Cells | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """Slopes along K directions in E cells (1 but for colours), and what speaks against the claims: arrays (K, E)."""
 
@@ -62,19 +77,25 @@ class _Answer:
 
 
 def agreements(
-    case: Case, oracle: Oracle, gradients: Mapping[int, Array], positions: Sequence[int], mode: str
+    case: Case,
+    oracle: Oracle,
+    gradients: Mapping[int, Array],
+    floors: Floors,
+    positions: Sequence[int],
+    mode: str,
 ) -> dict[int, Agreement]:
     """The gradients that need no closer look, by input position; `mode` "full" asks for each entry."""
-    if oracle.epsilon > 2.0**-40 or not oracle.weights.size:
+    floats = [x for x in (*oracle.inputs, *oracle.points.outputs) if x.dtype.kind == "f"]
+    if not oracle.weights.size or any(x.dtype != np.float64 for x in floats):
         return {}  # Single precision has no digits to spare: the ladder finds the best steps.
-    return dict(_Looks(case, oracle, gradients, mode).agreements(positions))
+    return dict(_Looks(case, oracle, gradients, floors, mode).agreements(positions))
 
 
 class _Looks:
     """The looks at one case."""
 
-    def __init__(self, case: Case, oracle: Oracle, gradients: Mapping[int, Array], mode: str) -> None:
-        self.case, self.oracle, self.gradients, self.mode = case, oracle, gradients, mode
+    def __init__(self, case: Case, oracle: Oracle, gradients: Mapping[int, Array], floors: Floors, mode: str) -> None:
+        self.case, self.oracle, self.gradients, self.floors, self.mode = case, oracle, gradients, floors, mode
         self.natural = natural_slope(case)
         self.rounding = {p: least_rounding(case, p, g, self.natural) for p, g in gradients.items()}
         self.largest = {p: largest(g) for p, g in gradients.items()}
@@ -95,7 +116,7 @@ class _Looks:
         together = len(positions) > 1 and bool(self.case.edge) and self.case.edge not in SCALES
         dense = [through_all(self.case, p) for p in mixed] + [joint(self.case, positions)] * together
         if dense:
-            first = self.ask(dense)
+            first = self.ask(self.plain(dense))
             if together and not first.agree[-1]:
                 return {}
             agreed = [(p, first.take(slice(row, row + 1))) for row, p in enumerate(mixed) if first.agree[row]]
@@ -115,7 +136,7 @@ class _Looks:
             else:
                 every = self.mode == "full" or (size <= _ALL and self.mode != "probe")
                 singly[position] = list(coordinates(self.case, position, None if every else few(self.case, position)))
-        answers = self.ask([d for own in singly.values() for d in own], plans) if singly else None
+        answers = self.ask(self.plain([d for own in singly.values() for d in own]), plans) if singly else None
         start = 0
         for position, own in singly.items():
             assert answers is not None
@@ -135,45 +156,54 @@ class _Looks:
 
     def coloured(self, colours: Colours) -> _Answer:
         """The whole Jacobian of one input, as many entries at once as it has loops."""
-        gradient = self.gradients[colours.position]
         parts = []
         for start, stop in _spans(colours.count, 2 * len(STEPS) * colours.loops):
-            directions, claimed = colours.claims(gradient, range(start, stop))
-            parts.append(self.ask(directions, cells=colours.cells, claimed=claimed))
+            parts.append(self.ask(self.in_cells(colours, range(start, stop))))
         if len(parts) == 1:
             return parts[0]
         slope, bar, deviation = (np.concatenate([getattr(p, n) for p in parts]) for n in ("slope", "bar", "deviation"))
         return _Answer(slope, bar, deviation, np.concatenate([p.agree for p in parts]), _PLANS)
 
-    def ask(
-        self,
-        directions: Sequence[Direction],
-        plans: Sequence[Plan] = _PLANS,
-        cells: Cells | None = None,
-        claimed: Array | None = None,
-    ) -> _Answer:
+    def plain(self, directions: list[Direction]) -> _Question:
+        """What is claimed along some directions."""
+        claimed = np.array([[d.dot(self.gradients)] for d in directions])
+        least = np.array([[self.rounded(d)] for d in directions])
+        return _Question(directions, claimed, least, lambda floors: np.array([[d.weigh(floors)] for d in directions]))
+
+    def in_cells(self, colours: Colours, cores: range) -> _Question:
+        """What is claimed for each loop of an input along directions through some of its core entries."""
+        position = colours.position
+        relative, absolute = self.rounding[position]
+        directions, claimed = colours.claims(self.gradients[position], cores)
+        least = (relative + self.oracle.epsilon) * np.abs(claimed) + _LONGEST * absolute
+        return _Question(
+            directions, claimed, least, lambda floors: np.abs(colours.claims(floors[position], cores)[1]), colours.cells
+        )
+
+    def ask(self, question: _Question, plans: Sequence[Plan] = _PLANS) -> _Answer:
         """Look along directions; again, with the next plan, along those that do not agree with what is claimed."""
-        if claimed is None:
-            claimed = np.array([[d.dot(self.gradients)] for d in directions])
-        rounding = np.array([self.rounded(d, c) for d, c in zip(directions, claimed, strict=True)])
-        enough = np.array([[self.enough(d)] for d in directions])
+        claimed, rounding, measured = question.claimed, question.least, False
+        enough = np.array([[self.enough(d)] for d in question.directions])
         slope, bar = np.zeros(claimed.shape), np.full(claimed.shape, np.inf)
         deviation, agree = np.zeros(claimed.shape), np.zeros(claimed.shape, bool)
-        rows = np.arange(len(directions))
+        rows = np.arange(len(claimed))
         for steps, truncation in plans:
-            asked, needed = [directions[int(r)] for r in rows], enough[rows, 0]
-            seen = self.look(asked, steps, truncation, cells)
-            slope[rows], bar[rows] = seen.value, seen.bar + rounding[rows]
-            deviation[rows] = np.abs(seen.value - claimed[rows])
-            wide = 1.0 if truncation is None else _ROUGHER
-            agree[rows] = (deviation[rows] <= bar[rows]) & (bar[rows] <= wide * enough[rows])
+            asked = [question.directions[int(r)] for r in rows]
+            needed = enough[rows] * (1.0 if truncation is None else _ROUGHER)
+            seen = self.look(asked, steps, truncation, question.cells)
+            slope[rows], off = seen.value, np.abs(seen.value - claimed[rows])
+            close = seen.bar <= needed
+            if not measured and np.any(close & (off > seen.bar + rounding[rows])):
+                rounding, measured = np.maximum(rounding, question.weigh(self.floors())), True
+            deviation[rows], bar[rows] = off, seen.bar + rounding[rows]
+            agree[rows] = close & (off <= bar[rows])
             rows = np.flatnonzero(~np.all(agree, axis=1))
             if not rows.size:
                 break
-        if truncation is not None or cells:
+        if truncation is not None or question.cells:
             return _Answer(slope, bar, deviation, agree, _PLANS)
         entries = np.array([max(self.gradients[p].size for p, _ in d.moves) for d in asked])
-        return _Answer(slope, bar, deviation, agree, (fewer(seen, steps, entries, _ROUGHER * needed), *_PLANS))
+        return _Answer(slope, bar, deviation, agree, (fewer(seen, steps, entries, _ROUGHER * needed[:, 0]), *_PLANS))
 
     def look(
         self, directions: Sequence[Direction], steps: tuple[int, ...], truncation: float | None, cells: Cells | None
@@ -185,17 +215,15 @@ class _Looks:
         )
         return look(curves, steps, truncation)
 
-    def rounded(self, direction: Direction, claimed: Array) -> Array:
-        """What rounding may do to the claims: that of backward, of x + t v and of the dot product."""
-        total = np.zeros(claimed.shape)
+    def rounded(self, direction: Direction) -> float:
+        """What rounding does at least to <v, g>: that of backward, of x + t v and of the dot product."""
+        total = 0.0
         for position, step in direction.moves:
             relative, absolute = self.rounding[position]
             relative += self.oracle.epsilon
             gradient = self.gradients[position]
             if isinstance(step, int):
                 total += relative * abs(float(gradient.reshape(-1)[step])) + absolute
-            elif claimed.size > 1:  # One entry in each cell.
-                total += relative * np.abs(claimed) + _LONGEST * absolute
             else:  # Whatever errors have in common, random signs add them up like a walk.
                 total += _LONGEST * (relative * float(np.linalg.norm(gradient)) + absolute * gradient.size**0.5)
         return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.generalised import at_an_edge, forgive
 from gradcheck_cli.checks.judgement import Judgement, glance, judge
 from gradcheck_cli.checks.oracle import Oracle, oracle_of
-from gradcheck_cli.checks.quick import agreements
+from gradcheck_cli.checks.quick import Floors, agreements
 from gradcheck_cli.codes import CAUSES
 from gradcheck_cli.edges.values import SCALES
 from gradcheck_cli.errors import UsageError
@@ -25,7 +25,6 @@ from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Outcome
 
 Array = NDArray[Any]
-Floors = Callable[[], Mapping[int, Array]]  # asked for only where something looks wrong
 
 MODES = ("auto", "full", "probe")
 MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}  # a pass must have been able to see this much
@@ -141,7 +140,8 @@ class _ValueCheck:
     def _agreed(self) -> dict[int, InputResult]:
         """Gradients that a first look finds nothing wrong with, as finely as it must be seen."""
         found = {}
-        for position, a in agreements(self.case, self.oracle, self.gradients, self.finite, self.judging.mode).items():
+        seen = agreements(self.case, self.oracle, self.gradients, self._floors, self.finite, self.judging.mode)
+        for position, a in seen.items():
             size = max(largest(self.gradients[position]), a.largest)
             scale = size if size > a.resolution else self.oracle.variation(position) or size or 1.0
             resolution = a.resolution / scale

@@ -47,7 +47,7 @@ class Direction:
     def largest(self, inputs: Sequence[Array]) -> float:
         """The largest |x| over the entries that move."""
         moving = (inputs[p].reshape(-1)[s : s + 1] if isinstance(s, int) else inputs[p] for p, s in self.moves)
-        return max(map(largest, moving), default=0.0)
+        return max([0.0, *map(largest, moving)])  # in this order: NaN is no size
 
     def borders(self, inputs: Sequence[Array], limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
         """The range of t in which every moving input of x + t v stays within its limits."""
