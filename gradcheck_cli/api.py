@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck_cli.checks import resolution_of
 from gradcheck_cli.checks.finding import Finding, Verdict
-from gradcheck_cli.checks.value import Judging
+from gradcheck_cli.checks.value import MAX_EVALS, Judging
 from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import GradientError, UsageError
 from gradcheck_cli.numeric.classic import Classic
@@ -76,6 +76,8 @@ def check(
     dtype: str | None = None,
     params: Mapping[str, Any] | None = None,
     mode: str = "auto",
+    max_evals: int = MAX_EVALS,
+    max_memory: int | None = None,
     min_resolution: float | None = None,
     eps: float | None = None,
     rtol: float | None = None,
@@ -99,8 +101,8 @@ def check(
         dtype = None if dtype is None else np.dtype(dtype).name
     except TypeError:
         raise UsageError(f"dtype {dtype!r} is no dtype; write for instance float32") from None
-    sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges)
-    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol)))
+    sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges, max_memory=max_memory)
+    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol), max_evals))
     *_, last = run([op], options)
     assert isinstance(last, RunFinished)
     return Report(last)

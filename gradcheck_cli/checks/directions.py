@@ -21,10 +21,13 @@ _BITS = 12  # mantissas so long that two errors seldom cancel, and short enough 
 SPREAD = 16  # and single entries of it, which neither cancel nor meet each other's kinks
 
 
-def directions_of(case: Case, position: int, mode: str) -> list[Direction]:
-    """What one input is asked: every coordinate (`full`), or random directions and a few coordinates (`probe`)."""
+def directions_of(case: Case, position: int, mode: str, most: int) -> list[Direction]:
+    """What one input is asked: every coordinate (`full`, if they are not more than `most`), or random directions too.
+
+    Beside directions (`probe`) a few coordinates are asked.
+    """
     size = as_real(case.inputs[position]).size
-    if mode == "full" or (mode == "auto" and size <= FULL):
+    if size <= most and (mode == "full" or (mode == "auto" and size <= FULL)):
         return list(coordinates(case, position))
     return [*_probes(case, position), *coordinates(case, position, few(case, position, SPREAD))]
 

@@ -83,19 +83,26 @@ def agreements(
     floors: Floors,
     positions: Sequence[int],
     mode: str,
+    most: int,
 ) -> dict[int, Agreement]:
-    """The gradients that need no closer look, by input position; `mode` "full" asks for each entry."""
+    """The gradients that need no closer look, by input position.
+
+    `mode` "full" asks for each entry, as long as that takes no more than `most` directions.
+    """
     floats = [x for x in (*oracle.inputs, *oracle.points.outputs) if x.dtype.kind == "f"]
     if not oracle.weights.size or any(x.dtype != np.float64 for x in floats):
         return {}  # Single precision has no digits to spare: the ladder finds the best steps.
-    return dict(_Looks(case, oracle, gradients, floors, mode).agreements(positions))
+    return dict(_Looks(case, oracle, gradients, floors, mode, most).agreements(positions))
 
 
 class _Looks:
     """The looks at one case."""
 
-    def __init__(self, case: Case, oracle: Oracle, gradients: Mapping[int, Array], floors: Floors, mode: str) -> None:
-        self.case, self.oracle, self.gradients, self.floors, self.mode = case, oracle, gradients, floors, mode
+    def __init__(
+        self, case: Case, oracle: Oracle, gradients: Mapping[int, Array], floors: Floors, mode: str, most: int
+    ) -> None:
+        self.case, self.oracle, self.gradients, self.floors = case, oracle, gradients, floors
+        self.mode, self.most = mode, most
         self.natural = natural_slope(case)
         self.rounding = {p: least_rounding(case, p, g, self.natural) for p, g in gradients.items()}
         self.largest = {p: largest(g) for p, g in gradients.items()}
@@ -115,42 +122,38 @@ class _Looks:
         # What only inputs together show: `maximum` of three equal numbers that gives each of them 1/2.
         together = len(positions) > 1 and bool(self.case.edge) and self.case.edge not in SCALES
         dense = [through_all(self.case, p) for p in mixed] + [joint(self.case, positions)] * together
-        if dense:
-            first = self.ask(self.plain(dense))
-            if together and not first.agree[-1]:
-                return {}
-            agreed = [(p, first.take(slice(row, row + 1))) for row, p in enumerate(mixed) if first.agree[row]]
-            found |= self.entry_by_entry(dict(agreed), first.plans)
+        singly = {p: self.single_entries(p) for p in mixed}
+        flat = [d for own in singly.values() for d in own]
+        if not dense:
+            return found
+        first = self.ask(self.plain(dense))
+        entries = self.ask(self.plain(flat), first.plans) if flat and np.any(first.agree) else first.take(slice(0))
+        if together and not first.agree[-1]:
+            return {}
+        start = 0
+        for row, position in enumerate(mixed):
+            colours, own = self.colours(position), singly[position]
+            answer = entries.take(slice(start, start + len(own)))
+            start += len(own)
+            if first.agree[row] and colours and not own:
+                answer = self.coloured(colours)
+            if first.agree[row] and answer.agree.size and np.all(answer.agree):
+                full = len(own) in {0, self.gradients[position].size}
+                found[position] = _agreement(answer, float(first.bar[row, 0]), full)
         return found
 
-    def entry_by_entry(self, agreed: Mapping[int, _Answer], plans: tuple[Plan, ...]) -> dict[int, Agreement]:
-        """Of inputs whose gradients agree along one direction, those that do so in single entries, too."""
-        found: dict[int, Agreement] = {}
-        singly: dict[int, list[Direction]] = {}
-        for position, dense in agreed.items():
-            size, colours = self.gradients[position].size, self.colours(position)
-            if colours and size > _ALL:
-                answer = self.coloured(colours)
-                if np.all(answer.agree):
-                    found[position] = _agreement(answer, float(dense.bar[0, 0]), full=True)
-            else:
-                every = self.mode == "full" or (size <= _ALL and self.mode != "probe")
-                singly[position] = list(coordinates(self.case, position, None if every else few(self.case, position)))
-        answers = self.ask(self.plain([d for own in singly.values() for d in own]), plans) if singly else None
-        start = 0
-        for position, own in singly.items():
-            assert answers is not None
-            answer = answers.take(slice(start, start + len(own)))
-            start += len(own)
-            if np.all(answer.agree):
-                full = len(own) == self.gradients[position].size
-                found[position] = _agreement(answer, float(agreed[position].bar[0, 0]), full)
-        return found
+    def single_entries(self, position: int) -> list[Direction]:
+        """Which entries are asked by themselves; none where colours ask for all of them."""
+        size = self.gradients[position].size
+        if size > _ALL and self.colours(position):
+            return []
+        every = size <= self.most and (self.mode == "full" or (size <= _ALL and self.mode != "probe"))
+        return list(coordinates(self.case, position, None if every else few(self.case, position)))
 
     def colours(self, position: int) -> Colours | None:
         """How the Jacobian of an input falls apart, where that makes it cheap or it is asked for."""
         colours = colours_of(self.case, position) if self.mode != "probe" else None
-        if colours is None or self.mode == "full":
+        if colours is None or (self.mode == "full" and colours.count <= self.most):
             return colours
         return colours if colours.count <= _COLOURS and self.gradients[position].size <= _CELLS else None
 

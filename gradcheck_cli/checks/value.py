@@ -26,6 +26,8 @@ from gradcheck_cli.numeric.estimate import Outcome
 
 Array = NDArray[Any]
 
+MAX_EVALS = 1_000_000  # forward evaluations for one question: a thousand entries take 30,000
+_PER_ENTRY, _QUICK_ENTRY = 28, 10  # that the ladder and a first look take for an entry, at the most
 MODES = ("auto", "full", "probe")
 MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}  # a pass must have been able to see this much
 _LOCATE = 64  # entries to look at beside the one that is shown, after a random direction found a failure
@@ -42,10 +44,18 @@ class Judging:
     mode: str = "auto"
     min_resolution: float | None = None  # None: by dtype
     tolerances: Classic | None = None
+    max_evals: int = MAX_EVALS  # forward evaluations that one question asked of a case may take
+
+    @property
+    def columns(self) -> int:
+        """How many entries may be asked one by one."""
+        return self.max_evals // _PER_ENTRY
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UsageError(f"mode {self.mode!r} is none of {', '.join(MODES)}")
+        if not isinstance(self.max_evals, int) or self.max_evals < 1:
+            raise UsageError(f"max_evals is {self.max_evals!r}; it must be an integer of 1 or more")
         least = self.min_resolution
         if least is not None and not 0 < least < 1:
             raise UsageError(f"min_resolution is {least!r}; it must lie between 0 and 1")
@@ -95,7 +105,7 @@ class _ValueCheck:
         self.finite = [p for p, g in self.gradients.items() if g.size and np.all(np.isfinite(g))]
         self.agreed = {} if judging.tolerances else self._agreed()
         self.doubtful = [p for p in self.finite if p not in self.agreed]
-        asked = {p: directions_of(case, p, judging.mode) for p in self.doubtful}
+        asked = {p: directions_of(case, p, judging.mode, judging.columns) for p in self.doubtful}
         self.rows: dict[int, range] = {}
         directions: list[Direction] = []
         for position, own in asked.items():
@@ -140,7 +150,8 @@ class _ValueCheck:
     def _agreed(self) -> dict[int, InputResult]:
         """Gradients that a first look finds nothing wrong with, as finely as it must be seen."""
         found = {}
-        seen = agreements(self.case, self.oracle, self.gradients, self._floors, self.finite, self.judging.mode)
+        judging, most = self.judging, self.judging.max_evals // _QUICK_ENTRY
+        seen = agreements(self.case, self.oracle, self.gradients, self._floors, self.finite, judging.mode, most)
         for position, a in seen.items():
             size = max(largest(self.gradients[position]), a.largest)
             scale = size if size > a.resolution else self.oracle.variation(position) or size or 1.0
@@ -175,7 +186,7 @@ class _ValueCheck:
 
     def _lost_among_kinks(self, position: int, judgement: Judgement) -> bool:
         """Whether directions through many entries met too many kinks or jumps, and single entries may do better."""
-        hopeful = self.gradients[position].size <= _FEW and self.judging.mode == "auto"
+        hopeful = self.gradients[position].size <= min(_FEW, self.judging.columns) and self.judging.mode == "auto"
         return hopeful and not judgement.wrong.any() and not judgement.judged.all()
 
     def _judge_not_finite(self, position: int) -> None:
@@ -212,7 +223,8 @@ class _ValueCheck:
             return judgement.take(single)
         size = self.gradients[position].size
         found = self._bisect(position, judgement.directions[int(np.argmax(judgement.wrong))])
-        others = np.linspace(0, size - 1, min(_LOCATE, size) if size <= _LARGE else 0).astype(int)
+        count = min(_LOCATE, size, self.judging.columns) if size <= _LARGE else 0
+        others = np.linspace(0, size - 1, count).astype(int)
         entries = np.unique(np.array([*others, *found], dtype=int)).tolist()
         along = self._judge(list(coordinates(self.case, position, entries))) if entries else judgement
         return along if along.wrong.any() else judgement
