@@ -176,7 +176,7 @@ def _pattern(case: Case, outputs: Sequence[NDArray[Any]]) -> Iterator[Finding]:
                 "contradicts_signature",
                 Severity.FAILURE,
                 case,
-                f"{name_of(case.op.forward)} mixes loops: with other inputs at index 0 of axis {axis} alone, its output "
+                f"{name_of(case.op.forward)} mixes loops: with other inputs at index 0 of axis {axis}, its output "
                 f"changes elsewhere, too; {case.op.gufunc.text} promises that it does not",
                 "write that dimension into the signature, as in (n)->(n), or leave out the arrow",
             )
