@@ -60,6 +60,9 @@ class ForwardCurves:
         width = self._base.size if self._weights is None else 1
         samples = Samples(np.empty(len(rows)), np.empty((len(rows), width)), np.empty((len(rows), width)))
         for part, outputs, moved_by in self._points.at([self._directions[r] for r in rows], t):
+            if self._weights is not None and outputs.shape[1] > BLOCK:  # Many outputs: roughly is exactly enough.
+                samples.t[part], samples.value[part], samples.level[part] = self._weighed(rows[part], outputs, moved_by)
+                continue
             change = outputs - self._base
             size = np.maximum(np.abs(outputs), np.abs(self._base))
             if not np.all(change):
@@ -75,11 +78,15 @@ class ForwardCurves:
         """
         parts = []
         for part, outputs, moved_by in self._points.at([self._directions[r] for r in rows], t):
-            single = np.array([self._directions[r].entry is not None for r in rows[part]])
-            sparse = outputs.shape[1] > BLOCK and len(single) == 1 and bool(single[0])
-            value, squares = self._weigh_few(outputs[0]) if sparse else self._weigh(outputs, single)
-            parts.append(Samples(moved_by, value, np.sqrt(squares)))
+            parts.append(self._weighed(rows[part], outputs, moved_by))
         return parts[0] if len(parts) == 1 else Samples(*(np.concatenate(found) for found in zip(*parts, strict=True)))
+
+    def _weighed(self, rows: IntArray, outputs: FloatArray, moved_by: FloatArray) -> Samples:
+        """Samples of some rows from their outputs."""
+        single = np.array([self._directions[r].entry is not None for r in rows])
+        sparse = outputs.shape[1] > BLOCK and len(single) == 1 and bool(single[0])
+        value, squares = self._weigh_few(outputs[0]) if sparse else self._weigh(outputs, single)
+        return Samples(moved_by, value, np.sqrt(squares))
 
     def _weigh(self, outputs: FloatArray, single: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
         """Sums of w_i c_i, where c is how far the outputs moved, and of (w_i c_i)^2 + (w_i f_i)^2, block by block."""
