@@ -1,7 +1,7 @@
 """What a check costs as arrays grow: python -m benchmarks.scale [--largest 1e7] [--only OP]. Prints Markdown.
 
 Every row is a process of its own: one given case, all checks, default mode. `calls` are the forward and backward calls
-it makes and what these alone take; `memory` is the peak beyond the interpreter, in multiples of the inputs.
+it makes and what these alone take; `memory` is the peak of all arrays, the inputs among them, in multiples of these.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -45,9 +45,9 @@ def _matmul_backward(grad: Any, out: Any, a: Any, b: Any) -> Any:
 OPS: dict[str, tuple[Callable[..., Any], Callable[..., Any], str, int]] = {
     "relu": (lambda x: np.maximum(x, 0.0), lambda grad, out, x: grad * (x > 0), "()->()", 1),
     "add": (lambda a, b: a + b, lambda grad, out, a, b: (grad, grad), "(),()->()", 2),
-    "exp": (lambda x: np.exp(x), lambda grad, out, x: grad * out, "()->()", 1),
-    "tanh": (lambda x: np.tanh(x), lambda grad, out, x: grad * (1 - out * out), "()->()", 1),
-    "sum": (lambda x: np.sum(x), lambda grad, out, x: np.broadcast_to(grad, x.shape), "(n)->()", 1),
+    "exp": (np.exp, lambda grad, out, x: grad * out, "()->()", 1),
+    "tanh": (np.tanh, lambda grad, out, x: grad * (1 - out * out), "()->()", 1),
+    "sum": (np.sum, lambda grad, out, x: np.broadcast_to(grad, x.shape), "(n)->()", 1),
     "matmul": (lambda a, b: a @ b, _matmul_backward, "(n,k),(k,m)->(n,m)", 2),
 }
 
@@ -63,31 +63,25 @@ def measure(name: str, size: int, wrong: bool) -> dict[str, Any]:
         first.reshape(-1)[size // 3] *= 1.01
         return (first, *found[1:]) if isinstance(found, tuple) else first
 
-    op = _declare(ahead, planted if wrong else behind, signature, name, count)
+    op = Op(ahead, planted if wrong else behind, signature, name=name)
     shape = (math.isqrt(size),) * 2 if name == "matmul" else (size,)
     random = np.random.default_rng(0)
     inputs = tuple(random.uniform(0.1, 2, shape) * (1 - 2 * random.integers(0, 2, shape)) for _ in range(count))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    data = sum(x.nbytes for x in inputs)
     start = time.perf_counter()
     result = examine(make_case(op, inputs, {}, seed=0, index=0), Judging())
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    data = sum(x.nbytes for x in inputs)
+    seconds, calls, inside = time.perf_counter() - start, ahead.calls + behind.calls, ahead.seconds + behind.seconds
+    tracemalloc.start()  # which costs time, so that everything is done again
+    examine(make_case(op, inputs, {}, seed=0, index=0), Judging())
     return {
         "size": size,
         "seconds": seconds,
-        "calls": ahead.calls + behind.calls,
-        "inside": ahead.seconds + behind.seconds,
-        "memory": ((peak - before) * 1024 + data) / data,
+        "calls": calls,
+        "inside": inside,
+        "memory": (tracemalloc.get_traced_memory()[1] + data) / data,
         "verdict": str(result.verdict),
         "resolution": max((i.resolution or 0.0 for i in result.inputs), default=0.0),
     }
-
-
-def _declare(forward: Timed, backward: Callable[..., Any], signature: str, name: str, count: int) -> Op:
-    if count == 1:
-        return Op(lambda x: forward(x), lambda grad, out, x: backward(grad, out, x), signature, name=name)
-    return Op(lambda a, b: forward(a, b), lambda grad, out, a, b: backward(grad, out, a, b), signature, name=name)
 
 
 def main() -> None:
@@ -100,15 +94,13 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one[0], int(options.one[1]), options.wrong)))
         return
-    print(
-        "| op | entries of an input | total, ms | calls | these alone, ms | ratio | memory, x inputs | resolution | verdict |"
-    )
+    print("| op | entries | total, ms | calls | these alone, ms | ratio | memory, x inputs | resolution | verdict |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.only or OPS:
         for exponent in range(2, round(math.log10(options.largest)) + 1):
             command = [sys.executable, "-m", "benchmarks.scale", "--one", name, str(10**exponent)]
             command += ["--wrong"] if options.wrong else []
-            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
             row = json.loads(output)
             print(
                 f"| {name} | 1e{exponent} | {1e3 * row['seconds']:.3g} | {row['calls']} | {1e3 * row['inside']:.3g} "

@@ -82,6 +82,7 @@ def examine(case: Case, judging: Judging) -> CaseResult:
     returned = gradients(case)
     findings += check_structure(case, returned)
     exact = {p: as_real(g) for p, g in usable(returned, case).items()}
+    del returned  # Of large arrays, one more matters.
 
     @cache
     def floors() -> dict[int, Array]:

@@ -96,8 +96,8 @@ class Looks:
 
         Elementwise inputs are asked as a whole; of the others, each along one direction, and entry by entry.
         """
-        floats = [x for x in (*self.oracle.inputs, *self.oracle.points.outputs) if x.dtype.kind == "f"]
-        if not self.oracle.weights.size or any(x.dtype != np.float64 for x in floats):
+        dtypes = {*self.oracle.points.dtypes, *(x.dtype for x in self.oracle.inputs if x.dtype.kind == "f")}
+        if not self.oracle.weights.size or dtypes != {np.dtype(np.float64)}:
             return {}  # Single precision has no digits to spare: the ladder finds the best steps.
         found: dict[int, Agreement] = {}
         mixed = []

@@ -46,8 +46,8 @@ class ForwardCurves:
         self._points = points or around(forward, inputs, 1 if weights is None else weights.size)
         self._cells = cells or _total
         inputs, self._base = self._points.inputs, self._points.base
-        moving = [inputs[p] for d in self._directions for p, _ in d.moves]
-        self.epsilon = max((float(np.finfo(x.dtype).eps) for x in (*moving, *self._points.outputs)), default=2.0**-52)
+        moving = {inputs[p].dtype for d in self._directions for p, _ in d.moves}
+        self.epsilon = max((float(np.finfo(d).eps) for d in {*moving, *self._points.dtypes}), default=2.0**-52)
         self.size = np.array([d.largest(inputs) for d in self._directions])
         self.scale = 2.0 ** np.floor(np.log2(np.maximum(self.size, 1.0)))
         borders = [d.borders(inputs, limits) for d in self._directions]
@@ -171,15 +171,25 @@ class ForwardCurves:
         return self._touched[row]
 
 
-def around(forward: Function, inputs: Sequence[Array], size: int, stacked: Stacked | None = None) -> Points:
-    """The points around x; `size` is how many outputs there are where a forward that answered before raises now."""
+def around(
+    forward: Function,
+    inputs: Sequence[Array],
+    size: int,
+    stacked: Stacked | None = None,
+    outputs: Sequence[Array] | None = None,
+) -> Points:
+    """The points around x, where `outputs` are known or not.
+
+    `size` is how many there are in case a forward that answered before raises now.
+    """
     inputs = [np.ascontiguousarray(x) if x.ndim else x for x in inputs]
     try:
-        outputs = [np.asarray(y) for y in forward(inputs)]
-        base = flat(outputs).copy()  # forward may use the same buffer again
+        fresh = outputs is None
+        outputs = [np.asarray(y) for y in (forward(inputs) if outputs is None else outputs)]
+        base = flat(outputs).copy() if fresh else flat(outputs)  # forward may use the same buffer again
     except Exception:
         outputs, base = [], np.full(size, np.nan)
-    return Points(forward, inputs, outputs, base, stacked)
+    return Points(forward, inputs, [y.dtype for y in outputs], base, stacked)
 
 
 def _total(values: FloatArray) -> FloatArray:
