@@ -7,11 +7,12 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
 from gradcheck_cli.op import Op
@@ -57,6 +58,14 @@ def installed_ops() -> list[Op]:
             module = entry.load()
         ops += _ops_in(module, origin)
     return ops
+
+
+def companions(function: Callable[..., Any]) -> list[Op]:
+    """The ops that are declared in the module of a function, which it may call."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    table = getattr(module, "OPS", None)
+    declared = table if isinstance(table, (list, tuple)) else vars(module).values() if module else ()
+    return [op for op in declared if isinstance(op, Op)]
 
 
 def _target(target: str) -> tuple[list[Op], str | None]:

@@ -207,6 +207,11 @@ def _check_modifiers(signature: Signature) -> None:
                 )
 
 
+def plain(shapes: Sequence[Shape]) -> str:
+    """The signature of operands that have just these ranks: every dimension has a name of its own."""
+    return ",".join(f"({','.join(f'd{i}_{j}' for j in range(len(shape)))})" for i, shape in enumerate(shapes))
+
+
 def broadcast(shapes: Sequence[Shape]) -> Shape:
     """The broadcast of several shapes, without allocating anything; raises ValueError."""
     rank = max(map(len, shapes), default=0)

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Every coordinate (full), random directions (probe), or by size.",
 )
+@click.option(
+    "--order", type=click.IntRange(1, 2), default=1, show_default=True, help="2: backward is differentiated, too."
+)
 @click.option("--min-resolution", type=FiniteFloat(above=0), help="Coarsest pass.  [1e-3; float32 1e-2]")
 @click.option("--allow-inconclusive", is_flag=True, help="Let a gradient through that no case could judge.")
 @click.option("--eps", type=FiniteFloat(above=0), help="Step of the classic test.  [1e-6]")
@@ -150,7 +153,7 @@ def _place(source: str | None) -> Path | str | None:
 # What a saved case has settled, or was judged by: the defaults, or it would not have been saved.
 _OF_DRAWING = (
     *("shape", "rank", "max_side", "max_elements", "cases", "edges", "broadcast", "dtype", "param", "seed"),
-    *("mode", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
+    *("mode", "min_resolution", "order", "eps", "rtol", "atol", "exitfirst", "maxfail"),
 )
 _FLAGS = {"exitfirst": "-x"}
 
@@ -174,6 +177,6 @@ def _options(options: dict[str, Any]) -> Options:
         edges=options["edges"],
     )
     classic = tolerances(options["eps"], options["rtol"], options["atol"])
-    judging = Judging(options["mode"], options["min_resolution"], classic)
+    judging = Judging(options["mode"], options["min_resolution"], classic, options["order"])
     maxfail = 1 if options["exitfirst"] else options["maxfail"]
     return Options(sampling, judging, options["allow_inconclusive"], maxfail)
