@@ -17,6 +17,7 @@ from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.op import Op
 from gradcheck_cli.runner import OpResult, Options, RunFinished, run
 from gradcheck_cli.signature import Shape, plain
+from gradcheck_cli.variable.composite import composite
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def check(
 ) -> Report:
     """Check an op, or a forward and a backward: `check(op, seed=0)`, `check(forward, backward, shapes=[(3, 4)])`.
 
+    A function of NumPy code without a backward is differentiated by its tape: `check(net, shapes=[(3, 4), (4, 5)])`.
     `backward(grad, out, *inputs, **params)` returns one gradient per input. Without a `signature` the shapes are
     taken as they are. `params` fixes params, as `--param` does; for a forward and a backward it gives them. Any of
     `eps`, `rtol`, `atol` switches to the classic test; `order=2` checks the derivative of backward, too. Further
@@ -93,7 +95,9 @@ def check(
     """
     given = tuple(_shape(shape) for shape in shapes)
     fixed = dict(params or {})
-    if not isinstance(op, Op):
+    if not isinstance(op, Op) and backward is None:
+        op = composite(op, given, signature=signature or "", params=fixed, **declaration)
+    elif not isinstance(op, Op):
         op = _declare(op, backward, given, signature, fixed, declaration)
     elif backward is not None or signature is not None or declaration:
         raise UsageError("check(op) takes no backward and no declaration: the op has its own")
@@ -129,8 +133,7 @@ def _declare(
     params: Mapping[str, Any],
     declaration: Mapping[str, Any],
 ) -> Op:
-    if backward is None:
-        raise UsageError("check() needs an Op, or a forward and a backward")
+    assert backward is not None
     if signature is None and not shapes:
         raise UsageError("check(forward, backward) needs shapes=[(3, 4), ...], one per input, or a signature")
     choices = {name: [value] for name, value in params.items()}

@@ -5,37 +5,16 @@ What tells an op's gradient from a wrong one tells a second derivative from a wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from gradcheck_cli.case import Case, make_case
+from gradcheck_cli.checks.blame import Examine, blame
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.value import InputResult
-from gradcheck_cli.domain import REAL, Domain, Index, integers
 from gradcheck_cli.errors import TapeError
-from gradcheck_cli.op import Op
-from gradcheck_cli.signature import plain
 from gradcheck_cli.source import name_of
 from gradcheck_cli.variable.second import Recorded, backward_as_op
-from gradcheck_cli.variable.tape import Node, slots
-
-_MOST_CALLS = 64  # of ops in a backward that are asked one by one where its derivative is wrong
-
-
-class Result(Protocol):
-    """What is found out about a case: CaseResult, which stands further to the left."""
-
-    @property
-    def inputs(self) -> tuple[InputResult, ...]:
-        """What was found about each gradient."""
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """All findings."""
-
-
-Examine = Callable[[Case], Result]
 
 
 def check_second(case: Case, examine: Examine) -> tuple[list[InputResult], list[Finding]]:
@@ -93,42 +72,14 @@ def _skipped(case: Case, why: str) -> Finding:
 
 
 def _explained(finding: Finding, recorded: Recorded, examine: Examine) -> Finding:
-    """The finding with its cause: of right derivatives the product is right, so one of two things is wrong.
-
-    Either an op that backward calls has a wrong backward itself, or a value reaches backward without being on the tape.
-    """
-    case, backward = finding.case, name_of(finding.case.op.backward)
-    nodes = recorded.nodes
-    proven = len(nodes) <= _MOST_CALLS
-    for node in nodes[:_MOST_CALLS]:
-        result = examine(_called(case, node))
-        proven = proven and bool(result.inputs) and all(entry.judged for entry in result.inputs)
-        wrong = next((f for f in result.findings if f.severity >= Severity.FAILURE), None)
-        if wrong is not None and node.op is not None:
-            why = f"{backward} calls {node.op.name}, whose own backward ({node.op.place}) is wrong: {wrong.code}"
-            return replace(finding, cause="wrong_op_inside", why=why, suggestion=f"mend {node.op.name} first")
-    if not proven:
+    """The finding with its cause, where one can be told."""
+    backward = name_of(finding.case.op.backward)
+    found = blame(finding.case, recorded.nodes, examine)
+    if found is None:
         return finding
+    if found.op is not None:
+        why = f"{backward} calls {found.sentence}"
+        return replace(finding, cause="wrong_op_inside", why=why, suggestion=f"mend {found.op.name} first")
     why = f"Every op that {backward} calls is right here, so it uses a value that the tape does not see"
     advice = "compute it in backward, from grad, out and the inputs: nothing that forward saved, no no_grad()"
     return replace(finding, cause="detached", why=why, suggestion=advice)
-
-
-def _called(case: Case, node: Node) -> Case:
-    """A call of an op in backward, as a case."""
-    assert node.op is not None
-    wanted = slots(node.op, len(node.inputs))
-    domains: list[Domain] = [REAL if i in wanted else integers(0, 1) for i in range(len(node.inputs))]
-    if len(domains) == len(node.op.domains):
-        pairs = zip(node.op.domains, domains, strict=True)
-        domains = [usual if isinstance(own, Index) else own for own, usual in pairs]
-    op = Op(
-        node.op.forward,
-        node.op.backward,
-        plain([x.shape for x in node.inputs]),
-        domain=domains,
-        differentiable=[i in wanted for i in range(len(node.inputs))],
-        params={name: [value] for name, value in node.params.items()},
-        name=node.op.name,
-    )
-    return make_case(op, tuple(node.inputs), node.params, seed=case.seed, index=case.index, edge=case.edge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
 def command(**options: Any) -> int:
     """Check the gradients of TARGETS: op names, globs, file.py, file.py::op, pkg.module::op. All installed ops if none.
 
+    A plain function is an op, too: gradcheck run net.py::two_layer --shape 3,4 --shape 4,5 differentiates it by a tape.
+
     Without --eps, --rtol and --atol there is no tolerance: every numeric derivative carries its own error bar.
 
     Exit codes: 0 all passed, 1 a gradient is wrong or was never judged or an op raised, 2 bad usage or a bad op file,
@@ -75,13 +78,14 @@ def command(**options: Any) -> int:
     from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
     from gradcheck_cli.registry import located
     from gradcheck_cli.runner import run
+    from gradcheck_cli.variable.composite import composite
 
     check_sinks(options["report"])
     settings = _options(options)
     if options["last_failed"]:
         return _last_failed(options)
     with ops_print_to_stderr() as stdout:
-        sources = located(options["targets"])
+        sources = located(options["targets"], partial(composite, shapes=options["shape"]))
         ops = select(list(sources), options["k"], options["exclude"])
         if not ops:
             click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
@@ -123,6 +127,7 @@ def _last_failed(options: dict[str, Any]) -> int:
     from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import Recorded, find, read
     from gradcheck_cli.registry import located
+    from gradcheck_cli.variable.composite import composite
 
     context = click.get_current_context()
     for name in _OF_DRAWING:
@@ -131,7 +136,10 @@ def _last_failed(options: dict[str, Any]) -> int:
             raise UsageError(f"--lf reruns cases as they were saved; leave out {flag}")
     with ops_print_to_stderr() as stdout:
         fixtures = [read(path) for path in find([str(FOLDER)])] if FOLDER.is_dir() else []
-        named, wanted = located(options["targets"]), keeper(options["k"], options["exclude"])
+        named, wanted = (
+            located(options["targets"], partial(composite, shapes=None)),
+            keeper(options["k"], options["exclude"]),
+        )
         meant = {(op.name, _place(source)) for op, source in named.items()}
 
         def asked(case: Recorded) -> bool:
