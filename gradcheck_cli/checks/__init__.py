@@ -80,11 +80,12 @@ def examine(case: Case, judging: Judging) -> CaseResult:
         return first
     if any(finding.severity > Severity.WARNING for finding in first.findings):
         return first
-    results, findings = check_second(case, lambda derived: _examine(derived, judging))
+    results, findings = check_second(case, lambda derived: _examine(derived, judging, behaviour=False))
     return replace(first, inputs=(*first.inputs, *results), findings=(*first.findings, *findings))
 
 
-def _examine(case: Case, judging: Judging) -> CaseResult:
+def _examine(case: Case, judging: Judging, behaviour: bool = True) -> CaseResult:
+    """Every check; without `behaviour` of what a tape computes, which is as linear as the ops on it."""
     findings = list(check_forward(case))
     if any(
         (f.code == "GC402" and case.edge) or (f.severity >= Severity.FAILURE and f.code != "GC406") for f in findings
@@ -97,12 +98,12 @@ def _examine(case: Case, judging: Judging) -> CaseResult:
         floors = rounding(case, exact)
         if case.edge:
             floors = {p: floor + _coarser(case, p) for p, floor in floors.items()}
-        behaviour = check_behaviour(case, exact, floors)
+        odd = check_behaviour(case, exact, floors) if behaviour else []
         results, wrong = check_values(case, exact, floors, judging)
         contradictions = list(check_jvp(case, exact, floors))
     # What is not even linear, or not twice the same, has no value to be compared.
-    explained = {f.input for f in behaviour}
-    findings += [*behaviour, *(f for f in wrong if f.input not in explained and (f.input or not explained))]
+    explained = {f.input for f in odd}
+    findings += [*odd, *(f for f in wrong if f.input not in explained and (f.input or not explained))]
     if not any(finding.severity >= Severity.FAILURE for finding in findings):  # Else it is no news.
         findings += contradictions
     return CaseResult(case, tuple(results), tuple(map(_no_more_than_a_note, findings) if case.edge else findings))
