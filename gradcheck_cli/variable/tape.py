@@ -58,12 +58,13 @@ class Node:
     def pull(self, grads: Sequence[Any], lift: Lift | None) -> list[tuple[Edge, Any]]:
         """Call backward: the gradient of each tracked input, with its edge.
 
-        `grads` has a gradient or None for each output. With `lift`, backward gets Variables and is recorded; without,
+        `grads` has a gradient, or None beside others, for each output. With `lift`, backward gets Variables and is recorded; without,
         plain arrays. Raises TapeError for gradients that are too few or of a wrong shape.
         """
         assert self.op is not None
-        cotangents = [np.zeros_like(y) if g is None else g for g, y in zip(grads, self.outputs, strict=True)]
-        inputs, outputs = self.inputs, self.outputs
+        inputs, outputs, cotangents = self.inputs, self.outputs, grads
+        if self.several:
+            cotangents = [np.zeros_like(y) if g is None else g for g, y in zip(grads, outputs, strict=True)]
         wanted = slots(self.op, len(inputs))
         if lift is not None:
             inputs = [lift(x, e) if i in wanted else x for i, (x, e) in enumerate(zip(inputs, self.edges, strict=True))]
@@ -131,8 +132,12 @@ def flow(
 
     def add(edge: Edge, gradient: Any) -> None:
         node, index = edge
-        if (waiting := pending.get(node)) is None:
-            waiting = pending[node] = [None] * max(1, len(node.outputs))
+        waiting = pending.get(node)
+        if waiting is None:
+            if not node.several:
+                pending[node] = [gradient]
+                return
+            waiting = pending[node] = [None] * len(node.outputs)
         # Out of place: what backward returned may be an array that somebody else holds.
         waiting[index] = gradient if waiting[index] is None else waiting[index] + gradient
 
