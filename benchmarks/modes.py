@@ -1,8 +1,7 @@
 """Forward against reverse mode: `python -m benchmarks.modes` prints the table of docs/variable.md.
 
-The function is a chain of layers, x -> tanh(W x), n wide, that ends in n numbers or in one. Its gradient by reverse mode
-is one vector that is carried back; by forward mode it is a vector for each input; whoever multiplies Jacobians carries an
-n x n matrix along.
+The function is a chain of layers, x -> tanh(W x), n wide, that ends in n numbers or in one. By reverse mode one vector
+is carried back, by forward mode one for each input; whoever multiplies Jacobians carries an n x n matrix along.
 """
 
 from __future__ import annotations
@@ -76,9 +75,7 @@ def row(n: int) -> str:
 
 
 def main() -> None:
-    print(
-        f"| n | one vjp | one jvp | n -> 1 by {'n'} jvps | n -> 1 by Jacobians | 1 -> n by one jvp | 1 -> n by n vjps |"
-    )
+    print("| n | one vjp | one jvp | n -> 1 by n jvps | n -> 1 by Jacobians | 1 -> n by one jvp | 1 -> n by n vjps |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for n in WIDTHS:
         print(row(n), flush=True)

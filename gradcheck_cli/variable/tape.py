@@ -80,7 +80,7 @@ class Node:
         except Exception as error:
             self._blame(error)
             raise
-        gradients = answer if isinstance(answer, (tuple, list)) else (answer,)
+        gradients: Sequence[Any] = answer if isinstance(answer, (tuple, list)) else (answer,)
         if len(gradients) != len(wanted):
             gradients = self._wanted(gradients, wanted)
         pairs = []
