@@ -100,7 +100,7 @@ def _examine(case: Case, judging: Judging, behaviour: bool = True) -> CaseResult
             floors = {p: floor + _coarser(case, p) for p, floor in floors.items()}
         odd = check_behaviour(case, exact, floors) if behaviour else []
         results, wrong = check_values(case, exact, floors, judging)
-        contradictions = list(check_jvp(case, exact, floors))
+        contradictions = list(check_jvp(case, exact, lambda: floors))
     # What is not even linear, or not twice the same, has no value to be compared.
     explained = {f.input for f in odd}
     findings += [*odd, *(f for f in wrong if f.input not in explained and (f.input or not explained))]
