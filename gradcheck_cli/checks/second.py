@@ -5,16 +5,26 @@ What tells an op's gradient from a wrong one tells a second derivative from a wr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from gradcheck_cli.case import Case, make_case
 from gradcheck_cli.checks.blame import Examine, blame
+from gradcheck_cli.checks.directions import coordinates, joint
 from gradcheck_cli.checks.finding import Finding, Severity
+from gradcheck_cli.checks.oracle import oracle_of
 from gradcheck_cli.checks.value import InputResult
 from gradcheck_cli.errors import TapeError
+from gradcheck_cli.numeric.curves import ForwardCurves
+from gradcheck_cli.numeric.estimate import Outcome
+from gradcheck_cli.numeric.ladder import differentiate
 from gradcheck_cli.source import name_of
 from gradcheck_cli.variable.second import Recorded, backward_as_op
+
+_COORDINATES = 64  # of an input, along which a kink is looked for where something seems wrong
 
 
 def check_second(case: Case, examine: Examine) -> tuple[list[InputResult], list[Finding]]:
@@ -26,10 +36,14 @@ def check_second(case: Case, examine: Examine) -> tuple[list[InputResult], list[
         recorded = Recorded(case.op, case.cotangents, case.inputs, case.params)
     except TapeError as error:
         return [], [_skipped(case, str(error))]
-    found = examine(_derived(case))
+    derived = _derived(case)
+    found = examine(derived)
     results = [replace(result, order=2) for result in found.inputs]
     findings = list(_lifted(case, found.findings))
     wrong = next((f for f in findings if f.code == "GC601"), None)
+    if wrong is not None and not (_smooth(case) and _smooth(derived)):
+        message = f"at order 2, forward or {name_of(case.op.backward)} has a kink: no one derivative is right"
+        return [], [Finding("GC501", "kink", Severity.NOTE, case, message)]
     if wrong is not None:  # One is enough: an error in what backward calls shows in every derivative.
         findings = [f for f in findings if f.code != "GC601"] + [_explained(wrong, recorded, examine)]
     return results, findings
@@ -64,6 +78,19 @@ def _lifted(case: Case, findings: Sequence[Finding]) -> Iterator[Finding]:
             label = f"{finding.input} (order 2)" if finding.input else None
             message = f"at order 2, {message.replace('forward', 'backward')}"  # which is what is differentiated here
             yield replace(finding, case=case, message=message, input=label)
+
+
+def _smooth(case: Case) -> bool:
+    """Whether forward has a slope along each coordinate, for every output.
+
+    At a tie a tape follows the mean of the branches, say, and differences follow one of them: where both are right
+    about the slope, their derivatives differ.
+    """
+    oracle, positions = oracle_of(case), case.op.differentiated
+    each = [d for p in positions for d in itertools.islice(coordinates(case, p), _COORDINATES)]
+    directions = [*each, joint(case, positions)]
+    found = differentiate(ForwardCurves(oracle.forward, oracle.inputs, directions, oracle.limits))
+    return bool(np.all(found.outcome == Outcome.SMOOTH))
 
 
 def _skipped(case: Case, why: str) -> Finding:
