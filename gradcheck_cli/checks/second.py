@@ -17,6 +17,7 @@ from gradcheck_cli.checks.directions import coordinates, joint
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.oracle import oracle_of
 from gradcheck_cli.checks.value import InputResult
+from gradcheck_cli.codes import CAUSES
 from gradcheck_cli.errors import TapeError
 from gradcheck_cli.numeric.curves import ForwardCurves
 from gradcheck_cli.numeric.estimate import Outcome
@@ -41,9 +42,12 @@ def check_second(case: Case, examine: Examine) -> tuple[list[InputResult], list[
     results = [replace(result, order=2) for result in found.inputs]
     findings = list(_lifted(case, found.findings))
     wrong = next((f for f in findings if f.code == "GC601"), None)
-    if wrong is not None and not (_smooth(case) and _smooth(derived)):
-        message = f"at order 2, forward or {name_of(case.op.backward)} has a kink: no one derivative is right"
-        return [], [Finding("GC501", "kink", Severity.NOTE, case, message)]
+    if wrong is not None and (rough := max(_roughest(case), _roughest(derived))) != Outcome.SMOOTH:
+        cause = rough.name.lower()
+        message = (
+            f"at order 2, forward or {name_of(case.op.backward)} has no derivative to compare with: {CAUSES[cause]}"
+        )
+        return [], [Finding("GC501", cause, Severity.NOTE, case, message)]
     if wrong is not None:  # One is enough: an error in what backward calls shows in every derivative.
         findings = [f for f in findings if f.code != "GC601"] + [_explained(wrong, recorded, examine)]
     return results, findings
@@ -80,8 +84,8 @@ def _lifted(case: Case, findings: Sequence[Finding]) -> Iterator[Finding]:
             yield replace(finding, case=case, message=message, input=label)
 
 
-def _smooth(case: Case) -> bool:
-    """Whether forward has a slope along each coordinate, for every output.
+def _roughest(case: Case) -> Outcome:
+    """The worst that differences of any one output tell along any coordinate, where all must be smooth.
 
     At a tie a tape follows the mean of the branches, say, and differences follow one of them: where both are right
     about the slope, their derivatives differ.
@@ -90,7 +94,7 @@ def _smooth(case: Case) -> bool:
     each = [d for p in positions for d in itertools.islice(coordinates(case, p), _COORDINATES)]
     directions = [*each, joint(case, positions)]
     found = differentiate(ForwardCurves(oracle.forward, oracle.inputs, directions, oracle.limits))
-    return bool(np.all(found.outcome == Outcome.SMOOTH))
+    return Outcome(int(np.max(found.outcome, initial=int(Outcome.SMOOTH))))
 
 
 def _skipped(case: Case, why: str) -> Finding:
