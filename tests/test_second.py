@@ -54,6 +54,15 @@ def test_kinks_and_ties_are_no_failures(name: str) -> None:
     assert found(with_ties, "GC601", edges=True, cases=2) == []
 
 
+def test_a_tie_has_no_one_second_derivative() -> None:
+    """max(x, x + x^2) is x + x^2 near 0, but a tape that gives each side half of a tie knows of half the bend."""
+    zeros: dict[str, Any] = {"signature": "(n)", "samples": [np.zeros(3)], "cases": 1, "edges": False}
+    report = check(lambda x: np.maximum(x, x + x * x), order=2, **zeros)
+
+    assert report.passed
+    assert ("GC501", "kink") in {(finding.code, finding.cause) for finding in report.findings}
+
+
 def test_sums_that_cancel_are_no_failures() -> None:
     """Of a sharp softmax, where the tape's linearity shows rounding and nothing else."""
     report = check(BUILT_IN["softmax"], order=2, seed=4)

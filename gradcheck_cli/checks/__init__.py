@@ -80,7 +80,8 @@ def examine(case: Case, judging: Judging) -> CaseResult:
         return first
     if any(finding.severity > Severity.WARNING for finding in first.findings):
         return first
-    results, findings = check_second(case, lambda derived: _examine(derived, judging, behaviour=False))
+    with quiet():
+        results, findings = check_second(case, lambda derived: _examine(derived, judging, behaviour=False))
     return replace(first, inputs=(*first.inputs, *results), findings=(*first.findings, *findings))
 
 

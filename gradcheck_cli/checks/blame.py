@@ -14,7 +14,7 @@ from gradcheck_cli.op import Op
 from gradcheck_cli.signature import plain
 from gradcheck_cli.variable.tape import Node, slots
 
-_MOST = 64  # calls that are asked one by one
+MOST = 64  # calls that are asked one by one
 
 
 class Result(Protocol):
@@ -48,9 +48,9 @@ class Blame:
 
 def blame(case: Case, nodes: Sequence[Node], examine: Examine) -> Blame | None:
     """The first call on the tape whose own gradient is wrong; None where that cannot be told of all of them."""
-    proven = len(nodes) <= _MOST
-    for node in nodes[:_MOST]:
-        result = examine(_call(case, node))
+    proven = len(nodes) <= MOST
+    for node in nodes[:MOST]:
+        result = examine(called(case, node))
         wrong = next((f for f in result.findings if f.severity >= Severity.FAILURE), None)
         if wrong is not None:
             return Blame(node.op, wrong.code)
@@ -58,7 +58,7 @@ def blame(case: Case, nodes: Sequence[Node], examine: Examine) -> Blame | None:
     return Blame() if proven else None
 
 
-def _call(case: Case, node: Node) -> Case:
+def called(case: Case, node: Node) -> Case:
     """A call of an op, as a case."""
     assert node.op is not None
     wanted = slots(node.op, len(node.inputs))

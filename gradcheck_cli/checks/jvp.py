@@ -79,9 +79,10 @@ def _contradiction(case: Case, moving: Arrays, gradients: Arrays, floors: Callab
         return None
     entries = np.concatenate([as_real(t).reshape(-1) for t in pushed])
     worst = int(np.argmax(np.abs(entries - along.value[0])))
+    names = " and ".join(case.op.names[p] for p in moving)
     message = (
-        f"along a random tangent <w, Jv> is {forwards:.6g} by jvp, and <J'w, v> is {backwards:.6g} by backward. "
-        f"Entry {worst} of what {name} returns is {entries[worst]:.6g}; the numeric derivative is "
+        f"along a random tangent of {names}, <w, Jv> is {forwards:.6g} by jvp and <J'w, v> is {backwards:.6g} by "
+        f"backward. Entry {worst} of what {name} returns is {entries[worst]:.6g}; the numeric derivative is "
         f"{along.value[0, worst]:.6g} +- {along.bar[0, worst]:.1g}"
     )
     return _finding(case, moving, message, {"jvp": forwards, "vjp": backwards})

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck_cli.case import Case, make_case
-from gradcheck_cli.checks.blame import Examine, blame
+from gradcheck_cli.checks.blame import MOST, Examine, blame, called
 from gradcheck_cli.checks.directions import coordinates, joint
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.oracle import oracle_of
@@ -23,6 +23,7 @@ from gradcheck_cli.numeric.curves import ForwardCurves
 from gradcheck_cli.numeric.estimate import Outcome
 from gradcheck_cli.numeric.ladder import differentiate
 from gradcheck_cli.source import name_of
+from gradcheck_cli.variable.composite import Composite
 from gradcheck_cli.variable.second import Recorded, backward_as_op
 
 _COORDINATES = 64  # of an input, along which a kink is looked for where something seems wrong
@@ -42,7 +43,7 @@ def check_second(case: Case, examine: Examine) -> tuple[list[InputResult], list[
     results = [replace(result, order=2) for result in found.inputs]
     findings = list(_lifted(case, found.findings))
     wrong = next((f for f in findings if f.code == "GC601"), None)
-    if wrong is not None and (rough := max(_roughest(case), _roughest(derived))) != Outcome.SMOOTH:
+    if wrong is not None and (rough := _roughest_of(case, derived, recorded)) != Outcome.SMOOTH:
         cause = rough.name.lower()
         message = (
             f"at order 2, forward or {name_of(case.op.backward)} has no derivative to compare with: {CAUSES[cause]}"
@@ -82,6 +83,13 @@ def _lifted(case: Case, findings: Sequence[Finding]) -> Iterator[Finding]:
             label = f"{finding.input} (order 2)" if finding.input else None
             message = f"at order 2, {message.replace('forward', 'backward')}"  # which is what is differentiated here
             yield replace(finding, case=case, message=message, input=label)
+
+
+def _roughest_of(case: Case, derived: Case, recorded: Recorded) -> Outcome:
+    """Of forward, of backward, and of every op that is called on the way."""
+    nodes = recorded.nodes + (case.op.calls(case.inputs, case.params) if isinstance(case.op, Composite) else [])
+    calls = [called(case, node) for node in nodes[:MOST]]
+    return max(_roughest(each) for each in (case, derived, *calls) if each.outputs is not None)
 
 
 def _roughest(case: Case) -> Outcome:
