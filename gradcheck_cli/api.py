@@ -106,7 +106,7 @@ def check(
     except TypeError:
         raise UsageError(f"dtype {dtype!r} is no dtype; write for instance float32") from None
     sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges)
-    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol), order))
+    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol), order=order))
     *_, last = run([op], options)
     assert isinstance(last, RunFinished)
     return Report(last)

@@ -185,6 +185,6 @@ def _options(options: dict[str, Any]) -> Options:
         edges=options["edges"],
     )
     classic = tolerances(options["eps"], options["rtol"], options["atol"])
-    judging = Judging(options["mode"], options["min_resolution"], classic, options["order"])
+    judging = Judging(options["mode"], options["min_resolution"], classic, order=options["order"])
     maxfail = 1 if options["exitfirst"] else options["maxfail"]
     return Options(sampling, judging, options["allow_inconclusive"], maxfail)
