@@ -29,9 +29,9 @@ from gradcheck_cli.cli.types import Integer
 def command(**options: Any) -> int:
     """Evaluate EXPRESSION and draw its graph: each gate with its value, and its gradient beside a numeric derivative.
 
-    An expression has inputs, numbers, + - * / ** @, x[0], and ops by name. The sigmoid circuit, gate by gate:
+    An expression has inputs, numbers, + - * / ** @, x[0], and ops by name. A sigmoid, gate by gate:
 
-    gradcheck graph '1 / (1 + exp(-(w0*x0 + w1*x1 + w2)))' -i w0=2 -i x0=-1 -i w1=-3 -i x1=-2 -i w2=-3
+    gradcheck graph '1 / (1 + exp(-(w*x + b)))' -i w=2 -i x=-1 -i b=3
 
     Gradients are those of the sum of the value's entries. Exit codes: 0 every gradient is right, 1 one is wrong or
     could not be judged, 2 bad usage.
