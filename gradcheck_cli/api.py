@@ -16,7 +16,8 @@ from gradcheck_cli.errors import GradientError, UsageError
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.op import Op
 from gradcheck_cli.runner import OpResult, Options, RunFinished, run
-from gradcheck_cli.signature import Shape
+from gradcheck_cli.signature import Shape, plain
+from gradcheck_cli.variable.composite import composite
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,23 @@ def check(
     eps: float | None = None,
     rtol: float | None = None,
     atol: float | None = None,
+    order: int = 1,
     **declaration: Any,
 ) -> Report:
     """Check an op, or a forward and a backward: `check(op, seed=0)`, `check(forward, backward, shapes=[(3, 4)])`.
 
+    A function of NumPy code without a backward is differentiated by its tape: `check(net, shapes=[(3, 4), (4, 5)])`.
     `backward(grad, out, *inputs, **params)` returns one gradient per input. Without a `signature` the shapes are
     taken as they are. `params` fixes params, as `--param` does; for a forward and a backward it gives them. Any of
-    `eps`, `rtol`, `atol` switches to the classic test. Further keywords (`domain`, `name`, `loops`, ...) are those
-    of `Op`. Raises DeclarationError or UsageError for what cannot be checked, never for a wrong gradient.
+    `eps`, `rtol`, `atol` switches to the classic test; `order=2` checks the derivative of backward, too. Further
+    keywords (`domain`, `name`, `loops`, ...) are those of `Op`. Raises DeclarationError or UsageError for what cannot
+    be checked, never for a wrong gradient.
     """
     given = tuple(_shape(shape) for shape in shapes)
     fixed = dict(params or {})
-    if not isinstance(op, Op):
+    if not isinstance(op, Op) and backward is None:
+        op = composite(op, given, signature=signature or "", params=fixed, **declaration)
+    elif not isinstance(op, Op):
         op = _declare(op, backward, given, signature, fixed, declaration)
     elif backward is not None or signature is not None or declaration:
         raise UsageError("check(op) takes no backward and no declaration: the op has its own")
@@ -102,7 +108,7 @@ def check(
     except TypeError:
         raise UsageError(f"dtype {dtype!r} is no dtype; write for instance float32") from None
     sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges, max_memory=max_memory)
-    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol), max_evals))
+    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol), max_evals, order))
     *_, last = run([op], options)
     assert isinstance(last, RunFinished)
     return Report(last)
@@ -129,15 +135,11 @@ def _declare(
     params: Mapping[str, Any],
     declaration: Mapping[str, Any],
 ) -> Op:
-    if backward is None:
-        raise UsageError("check() needs an Op, or a forward and a backward")
+    assert backward is not None
     if signature is None and not shapes:
         raise UsageError("check(forward, backward) needs shapes=[(3, 4), ...], one per input, or a signature")
-    # Every dimension gets a name of its own, which the given shapes then bind.
-    plain = [f"({','.join(f'd{i}{j}' for j in range(len(shape)))})" for i, shape in enumerate(shapes)]
-    text = signature or ",".join(plain)
     choices = {name: [value] for name, value in params.items()}
-    return Op(forward, backward, text, params=choices, **{"name": _name(forward), **declaration})
+    return Op(forward, backward, signature or plain(shapes), params=choices, **{"name": _name(forward), **declaration})
 
 
 def _name(forward: Callable[..., Any]) -> str:

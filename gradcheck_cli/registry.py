@@ -7,34 +7,38 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any
 
 from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
+
+Plain = Callable[[Callable[..., Any]], Op]
 
 ENTRY_POINT_GROUP = "gradcheck.ops"
 _MANGLED = "_gradcheck_"
 _EXAMPLE = 'OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'
 
 
-def resolve(targets: Sequence[str]) -> list[Op]:
+def resolve(targets: Sequence[str], plain: Plain | None = None) -> list[Op]:
     """The ops that the targets name, in order and once each; every installed op where no target is given.
 
-    Raises UsageError for a target that names nothing, LoadError for a file or module that cannot be used.
+    `plain` makes an op of a function that a target names and that comes without a backward. Raises UsageError for a
+    target that names nothing, LoadError for a file or module that cannot be used.
     """
-    return list(located(targets))
+    return list(located(targets, plain))
 
 
-def located(targets: Sequence[str]) -> dict[Op, str | None]:
+def located(targets: Sequence[str], plain: Plain | None = None) -> dict[Op, str | None]:
     """What `resolve` finds, each with the file or module to find it in again; None for an installed op."""
     found: dict[Op, str | None] = {}
     for target in targets:
-        ops, source = _target(target)
+        ops, source = _target(target, plain)
         found |= {op: source for op in ops if op not in found}
     if not targets:
         found = dict.fromkeys(installed_ops())
@@ -59,20 +63,42 @@ def installed_ops() -> list[Op]:
     return ops
 
 
-def _target(target: str) -> tuple[list[Op], str | None]:
+def companions(function: Callable[..., Any]) -> list[Op]:
+    """The ops that are declared in the module of a function, which it may call."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    table = getattr(module, "OPS", None)
+    declared = table if isinstance(table, (list, tuple)) else vars(module).values() if module else ()
+    return [op for op in declared if isinstance(op, Op)]
+
+
+def _target(target: str, plain: Plain | None) -> tuple[list[Op], str | None]:
     """The ops that one target names, and the file or module they are in."""
     place, separator, name = target.partition("::")
     if not place:
         raise UsageError(f"target {target!r} names no op, file or module")
     if place.endswith(".py") or "/" in place or Path(place).is_dir():
-        ops, where = _file_ops(place), short_path(place)
+        module, where = _file(place), short_path(place)
     elif separator or _is_dotted_module(place):
-        ops, where = _module_ops(place), place
+        module, where = _module(place), f"module {place}"
     else:
         if Path(f"{place}.py").is_file():
             raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
         return _pick(installed_ops(), target, "is installed"), None
-    return (_pick(ops, name, f"is in {where}") if separator else ops), place
+    return (_named(module, name, where, plain) if separator else _ops_in(module, where)), place
+
+
+def _named(module: ModuleType, name: str, where: str, plain: Plain | None) -> list[Op]:
+    """The ops of that name in a module; a plain function is one if nothing else is."""
+    function = vars(module).get(name)
+    try:
+        return _pick(_ops_in(module, where), name, f"is in {where}")
+    except (LoadError, UsageError):
+        if not isinstance(function, FunctionType):
+            raise
+        if plain is None:
+            advice = f"gradcheck run {where}::{name} --shape 3,4 (for each input) differentiates it"
+            raise UsageError(f"{name} in {where} is a plain function without a backward; {advice}") from None
+        return [plain(function)]
 
 
 def _pick(ops: list[Op], name: str, where: str) -> list[Op]:
@@ -95,13 +121,12 @@ def _is_dotted_module(place: str) -> bool:
             return False
 
 
-def _module_ops(name: str) -> list[Op]:
+def _module(name: str) -> ModuleType:
     with _blamed(f"module {name}"), _importable(Path.cwd()):
-        module = importlib.import_module(name)
-    return _ops_in(module, f"module {name}")
+        return importlib.import_module(name)
 
 
-def _file_ops(place: str) -> list[Op]:
+def _file(place: str) -> ModuleType:
     path = Path(place)
     shown = short_path(place)
     if path.is_dir():
@@ -112,7 +137,7 @@ def _file_ops(place: str) -> list[Op]:
     key = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
     name = f"{_MANGLED}{path.stem}_{key}"
     if name in sys.modules:
-        return _ops_in(sys.modules[name], shown)
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise LoadError(f"{shown} is not a Python file")
@@ -124,7 +149,7 @@ def _file_ops(place: str) -> list[Op]:
     except BaseException:
         del sys.modules[name]
         raise
-    return _ops_in(module, shown)
+    return module
 
 
 def _ops_in(module: ModuleType, where: str) -> list[Op]:

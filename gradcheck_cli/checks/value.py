@@ -40,12 +40,13 @@ _SHOWN = 16  # entries that are not finite, to look at
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """How values are judged; `tolerances` switches to the classic test."""
+    """How values are judged; `tolerances` switches to the classic test, `order` 2 asks about backward's, too."""
 
     mode: str = "auto"
     min_resolution: float | None = None  # None: by dtype
     tolerances: Classic | None = None
     max_evals: int = MAX_EVALS  # forward evaluations that one question asked of a case may take
+    order: int = 1
 
     @property
     def columns(self) -> int:
@@ -53,6 +54,8 @@ class Judging:
         return self.max_evals // _PER_ENTRY
 
     def __post_init__(self) -> None:
+        if self.order not in (1, 2):
+            raise UsageError(f"order is {self.order!r}; it must be 1 (gradients) or 2 (their derivatives, too)")
         if self.mode not in MODES:
             raise UsageError(f"mode {self.mode!r} is none of {', '.join(MODES)}")
         if not isinstance(self.max_evals, int) or self.max_evals < 1:
@@ -69,7 +72,8 @@ class InputResult:
     """What was found about the gradient of one input.
 
     `worst` is the largest deviation and `resolution` the smallest error that would have been caught, both relative
-    to the largest entry of the gradient; None where nothing was judged. `method` is full, probe or empty.
+    to the largest entry of the gradient; None where nothing was judged. `method` is full, probe or empty. At `order` 2
+    the gradient is that of a product with what backward returns, by an input or by the cotangent.
     """
 
     name: str
@@ -77,6 +81,12 @@ class InputResult:
     worst: float | None
     resolution: float | None
     method: str
+    order: int = 1
+
+    @property
+    def label(self) -> str:
+        """The name, and the order if that is not the first."""
+        return self.name if self.order == 1 else f"{self.name} (order {self.order})"
 
 
 def check_values(

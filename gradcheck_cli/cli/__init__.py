@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("run", "Check the gradients of ops."),
     "record": ("record", "Write cases of ops, with what they compute, to a fixture."),
     "replay": ("replay", "Rerun fixtures and saved failures."),
+    "graph": ("graph", "Draw the computational graph of an expression, each gradient verified."),
     "list": ("list_ops", "List ops: names, signatures, formulas."),
     "show": ("show", "Show one op: signature, formula, domain, params, what is checked."),
     "explain": ("explain", "Explain codes and causes: what is wrong, an example, what to write."),

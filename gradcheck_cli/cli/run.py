@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     help="Every coordinate (full), random directions (probe), or by size.",
 )
 @click.option(
+    "--order", type=click.IntRange(1, 2), default=1, show_default=True, help="2: backward is differentiated, too."
+)
+@click.option(
     "--max-evals",
     type=Integer(least=1),
     default=1_000_000,
@@ -71,6 +75,8 @@ if TYPE_CHECKING:
 def command(**options: Any) -> int:
     """Check the gradients of TARGETS: op names, globs, file.py, file.py::op, pkg.module::op. All installed ops if none.
 
+    A plain function is an op, too: gradcheck run net.py::two_layer --shape 3,4 --shape 4,5 differentiates it by a tape.
+
     Without --eps, --rtol and --atol there is no tolerance: every numeric derivative carries its own error bar.
 
     Exit codes: 0 all passed, 1 a gradient is wrong or was never judged or an op raised, 2 bad usage or a bad op file,
@@ -81,13 +87,14 @@ def command(**options: Any) -> int:
     from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
     from gradcheck_cli.registry import located
     from gradcheck_cli.runner import run
+    from gradcheck_cli.variable.composite import composite
 
     check_sinks(options["report"])
     settings = _options(options)
     if options["last_failed"]:
         return _last_failed(options)
     with ops_print_to_stderr() as stdout:
-        sources = located(options["targets"])
+        sources = located(options["targets"], partial(composite, shapes=options["shape"]))
         ops = select(list(sources), options["k"], options["exclude"])
         if not ops:
             click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
@@ -129,6 +136,7 @@ def _last_failed(options: dict[str, Any]) -> int:
     from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import Recorded, find, read
     from gradcheck_cli.registry import located
+    from gradcheck_cli.variable.composite import composite
 
     context = click.get_current_context()
     for name in _OF_DRAWING:
@@ -137,7 +145,10 @@ def _last_failed(options: dict[str, Any]) -> int:
             raise UsageError(f"--lf reruns cases as they were saved; leave out {flag}")
     with ops_print_to_stderr() as stdout:
         fixtures = [read(path) for path in find([str(FOLDER)])] if FOLDER.is_dir() else []
-        named, wanted = located(options["targets"]), keeper(options["k"], options["exclude"])
+        named, wanted = (
+            located(options["targets"], partial(composite, shapes=None)),
+            keeper(options["k"], options["exclude"]),
+        )
         meant = {(op.name, _place(source)) for op, source in named.items()}
 
         def asked(case: Recorded) -> bool:
@@ -159,7 +170,7 @@ def _place(source: str | None) -> Path | str | None:
 # What a saved case has settled, or was judged by: the defaults, or it would not have been saved.
 _OF_DRAWING = (
     *("shape", "rank", "max_side", "max_elements", "cases", "edges", "broadcast", "dtype", "param", "seed"),
-    *("mode", "max_evals", "max_memory", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
+    *("mode", "order", "max_evals", "max_memory", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
 )
 _FLAGS = {"exitfirst": "-x"}
 
@@ -184,6 +195,8 @@ def _options(options: dict[str, Any]) -> Options:
         max_memory=options["max_memory"],
     )
     classic = tolerances(options["eps"], options["rtol"], options["atol"])
-    judging = Judging(options["mode"], options["min_resolution"], classic, options["max_evals"])
+    judging = Judging(
+        options["mode"], options["min_resolution"], classic, max_evals=options["max_evals"], order=options["order"]
+    )
     maxfail = 1 if options["exitfirst"] else options["maxfail"]
     return Options(sampling, judging, options["allow_inconclusive"], maxfail, options["durations"])
