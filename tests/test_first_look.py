@@ -30,7 +30,7 @@ Function = Callable[..., Any]
 def numbers(*shape: int) -> Array:
     """Between 0.1 and 2, of either sign."""
     random = np.random.default_rng(3)
-    return random.uniform(0.1, 2, shape) * random.choice([-1, 1], shape)
+    return np.asarray(random.uniform(0.1, 2, shape) * random.choice([-1, 1], shape))
 
 
 def matmul_backward(grad: Array, out: Array, a: Array, b: Array) -> Any:
