@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,13 @@ class PeerOp:
     jax: F
     autograd: F
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Any, ...]:
         """Numbers between -2 and 2, clear of 0 for relu's sake."""
         random = np.random.default_rng(7)
         return tuple(random.uniform(0.05, 2, s) * random.choice([-1, 1], s) for s in self.shapes)
 
-    @property
+    @cached_property
     def cotangent(self) -> Any:
         """A weight for every output."""
         return np.random.default_rng(8).normal(size=np.shape(self.forward(*self.inputs)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.case import Case, widened
 from gradcheck_cli.numeric.curves import around
-from gradcheck_cli.numeric.points import Function, Points, Stacked, flat
+from gradcheck_cli.numeric.points import Function, Points, Stacked
 from gradcheck_cli.pairs import as_complex, as_real
 from gradcheck_cli.signature import Shape
 
 Array = NDArray[Any]
 
-_STACKED_ROUNDINGS = 16.0
 _STEPS = (1.0, 1 / 8, 1 / 64, 1 / 4096)
 
 
@@ -41,10 +40,8 @@ class Oracle:
 
     @cached_property
     def points(self) -> Points:
-        """Forward around the inputs, stacked where a stacked call reproduces plain ones."""
-        points = around(self.forward, self.inputs, self.weights.size, self.stacked, self.outputs)
-        proven = points.stacked is not None and points.small and _reproduces(points)
-        return points if proven else replace(points, stacked=None)
+        """Forward around the inputs."""
+        return around(self.forward, self.inputs, self.weights.size, self.stacked, self.outputs)
 
     def variation(self, position: int) -> float:
         """How fast some output, times its cotangent, changes over a step of one in every entry of an input.
@@ -139,24 +136,3 @@ def _behind(x: Array, loops: Shape, moved: bool, rank: int) -> Array:
     """An operand with the axis of points in front of all loop dimensions, whatever their number."""
     shape = x.shape[1:] if moved else x.shape
     return x.reshape(x.shape[0] if moved else 1, *(1,) * (rank - len(loops)), *shape)
-
-
-def _reproduces(points: Points) -> bool:
-    """Whether a stacked call gives what plain ones give, to a few roundings, at x and at two points beside it."""
-    assert points.stacked is not None
-    shifts = [0.0, 1 / 8, -1 / 16]
-    signs = [np.where(np.arange(x.size) % 3 == 1, -1, 1).reshape(x.shape) for x in points.inputs]
-    floats = [x.dtype.kind == "f" for x in points.inputs]
-    beside = [
-        [x + np.asarray(s * v, x.dtype) if f else x for x, v, f in zip(points.inputs, signs, floats, strict=True)]
-        for s in shifts
-    ]
-    together = [np.stack(xs) if f else xs[0] for xs, f in zip(zip(*beside, strict=True), floats, strict=True)]
-    try:
-        with np.errstate(all="ignore"):
-            found = points.stacked(together, floats, len(shifts))
-            plain = np.array([points.base, *(flat(points.forward(xs)) for xs in beside[1:])])
-            close = np.abs(found - plain) <= _STACKED_ROUNDINGS * np.finfo(float).eps * np.abs(plain)
-            return found.shape == plain.shape and bool(np.all(close | np.isnan(plain) & np.isnan(found)))
-    except Exception:
-        return False

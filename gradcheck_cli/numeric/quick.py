@@ -9,6 +9,7 @@ extrapolation still moved; what does not agree is looked at by the ladder.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -62,43 +63,40 @@ def look(curves: GlimpsedCurves, steps: tuple[int, ...] = STEPS, truncation: flo
         if truncation is None:
             found, bar = extrapolate(quotients, noise)
         else:
-            found, bar = last_entry(quotients), rounding(noise) + truncation
+            last = weights(count)[0][-1]
+            found, bar = (np.tensordot(c, x, 1) for c, x in ((last, quotients), (np.abs(last), noise)))
+            bar = bar + truncation
     return Look(found, np.where(np.isfinite(bar), bar, np.inf), quotients)
 
 
 def extrapolate(entries: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The best entry on the diagonal of Richardson's tableau over steps that halve, and its bar.
 
-    An entry is off by what the next one still corrects. Small steps are noisy: a line is best seen by the largest.
+    An entry is off by what the next one still corrects, the last by what it corrected itself. Small steps are noisy: a
+    line is best seen by the largest, and of it only noise is left, which smaller steps show enlarged.
     """
-    value, bar = entries[0], np.full(entries[0].shape, np.inf)
-    # Of a line only noise is left, which smaller steps show enlarged.
-    halves = 2.0 ** -np.arange(1, len(entries)).reshape(-1, *(1,) * (entries.ndim - 1))
-    scatter = np.max(np.abs(entries[1:] - entries[0]) * halves, axis=0)
-    last, amplified = entries[0], np.maximum(noise[0], _SCATTER * scatter)
-    for weight in CENTRAL[: len(entries) - 1]:
-        finer = (weight * entries[1:] - entries[:-1]) / (weight - 1)
-        noise = (weight * noise[1:] + noise[:-1]) / (weight - 1)
-        moved = np.abs(finer[0] - last) + amplified
-        value, bar = np.where(moved < bar, last, value), np.fmin(moved, bar)
-        # The last column has no next one: what it corrected itself is more than it is off by.
-        own = np.abs(finer[-1] - entries[-1]) + noise[-1]
-        entries, last, amplified = finer, finer[0], noise[0]
-    return np.where(own < bar, last, value), np.fmin(own, bar)
+    diagonal, before = weights(len(entries))
+    flat, bars = entries.reshape(len(entries), -1), np.abs(diagonal) @ noise.reshape(len(entries), -1)
+    found = diagonal @ flat
+    halves = 2.0 ** -np.arange(1, len(entries))[:, None]
+    scatter = np.max(np.abs(flat[1:] - flat[0]) * halves, axis=0, initial=0.0)
+    np.maximum(bars[0], _SCATTER * scatter, out=bars[0])
+    bars[:-1] += np.abs(found[1:] - found[:-1])
+    bars[-1] += np.abs(found[-1] - before @ flat)
+    best = np.argmin(bars, axis=0)  # NaN where there is one
+    at = (best, np.arange(len(best)))
+    return found[at].reshape(entries.shape[1:]), bars[at].reshape(entries.shape[1:])
 
 
-def last_entry(entries: FloatArray) -> FloatArray:
-    """The last entry of the tableau."""
-    for weight in CENTRAL[: len(entries) - 1]:
-        entries = (weight * entries[1:] - entries[:-1]) / (weight - 1)
-    return np.asarray(entries[0])
-
-
-def rounding(noise: FloatArray) -> FloatArray:
-    """What the tableau makes of the noise, in its last entry."""
-    for weight in CENTRAL[: len(noise) - 1]:
-        noise = (weight * noise[1:] + noise[:-1]) / (weight - 1)
-    return np.asarray(noise[0])
+@lru_cache
+def weights(count: int) -> tuple[FloatArray, FloatArray]:
+    """What Richardson's tableau makes of `count` entries: the diagonal as rows, and what the last row came from."""
+    column = diagonal = np.eye(count)
+    rows = [column[0]]
+    for factor in CENTRAL[: count - 1]:
+        diagonal, column = column, (factor * column[1:] - column[:-1]) / (factor - 1)
+        rows.append(column[0])
+    return np.array(rows), diagonal[-1] if count > 1 else np.zeros(1)
 
 
 def fewer(seen: Look, steps: tuple[int, ...], entries: FloatArray, enough: FloatArray) -> Plan:
@@ -107,7 +105,7 @@ def fewer(seen: Look, steps: tuple[int, ...], entries: FloatArray, enough: Float
     Each of its directions moved so many `entries` (K,) at random; `enough` (K,) is how well one must be known.
     """
     for places in _FEWER:
-        off = np.abs(last_entry(seen.quotients[list(places)]) - seen.value) - seen.bar
+        off = np.abs(np.tensordot(weights(len(places))[0][-1], seen.quotients[list(places)], 1) - seen.value) - seen.bar
         one = _MARGIN * np.maximum(off[:, 0], 0.0) / np.sqrt(entries)
         if np.all(one <= enough / 2):
             return tuple(steps[place] for place in places), float(np.max(one, initial=0.0))
