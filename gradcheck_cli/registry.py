@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
+from gradcheck_cli.adapters import Given, ops_of, targets_of
 from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
@@ -22,22 +23,27 @@ _MANGLED = "_gradcheck_"
 _EXAMPLE = 'OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'
 
 
-def resolve(targets: Sequence[str]) -> list[Op]:
+def resolve(targets: Sequence[str], given: Given | None = None) -> list[Op]:
     """The ops that the targets name, in order and once each; every installed op where no target is given.
 
-    Raises UsageError for a target that names nothing, LoadError for a file or module that cannot be used.
+    `given` is what is said about functions that declare nothing. Raises UsageError for a target that names nothing,
+    LoadError for a file or module that cannot be used.
     """
-    return list(located(targets))
+    return list(located(targets, given))
 
 
-def located(targets: Sequence[str]) -> dict[Op, str | None]:
+def located(targets: Sequence[str], given: Given | None = None) -> dict[Op, str | None]:
     """What `resolve` finds, each with the file or module to find it in again; None for an installed op."""
+    given = given or Given()
     found: dict[Op, str | None] = {}
     for target in targets:
-        ops, source = _target(target)
+        ops, source = _target(target, given)
         found |= {op: source for op in ops if op not in found}
     if not targets:
         found = dict.fromkeys(installed_ops())
+    if given.about_functions and not given.arrays and not any(op.taken_for for op in found):
+        flag = given.about_functions[0]
+        raise UsageError(f"{flag} is for functions that declare nothing; {next(iter(found)).name} is a declared op")
     by_name: dict[str, Op] = {}
     for op in found:
         twin = by_name.setdefault(op.name, op)
@@ -59,20 +65,46 @@ def installed_ops() -> list[Op]:
     return ops
 
 
-def _target(target: str) -> tuple[list[Op], str | None]:
+def named_in(target: str) -> list[str] | None:
+    """The names of what a file or module without declarations holds, as far as a target means them; else None.
+
+    That needs nothing said about shapes.
+    """
+    place, _, name = target.partition("::")
+    if not place or not ("::" in target or _is_file(place) or _is_dotted_module(place)):
+        return None
+    module, where, _ = _module_of(target)
+    if _declared_in(module, where):
+        return None
+    return [t.name for t in targets_of(module, where) if not name or t.answers_to(name)] or [name]
+
+
+def _target(target: str, given: Given) -> tuple[list[Op], str | None]:
     """The ops that one target names, and the file or module they are in."""
     place, separator, name = target.partition("::")
     if not place:
         raise UsageError(f"target {target!r} names no op, file or module")
-    if place.endswith(".py") or "/" in place or Path(place).is_dir():
-        ops, where = _file_ops(place), short_path(place)
-    elif separator or _is_dotted_module(place):
-        ops, where = _module_ops(place), place
-    else:
+    if not separator and not _is_file(place) and not _is_dotted_module(place):
         if Path(f"{place}.py").is_file():
             raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
         return _pick(installed_ops(), target, "is installed"), None
+    module, where, _ = _module_of(target)
+    ops = _declared_in(module, where)
+    if not ops or (name and hasattr(module, name) and not any(op.name == name for op in ops)):
+        return ops_of(module, where, name or None, given), place
     return (_pick(ops, name, f"is in {where}") if separator else ops), place
+
+
+def _is_file(place: str) -> bool:
+    return place.endswith(".py") or "/" in place or Path(place).is_dir()
+
+
+def _module_of(target: str) -> tuple[ModuleType, str, str]:
+    """The module that a target is in, what to call it, and the name behind the colons."""
+    place, _, name = target.partition("::")
+    if _is_file(place):
+        return _file_module(place), short_path(place), name
+    return _dotted_module(place), f"module {place}", name
 
 
 def _pick(ops: list[Op], name: str, where: str) -> list[Op]:
@@ -95,13 +127,12 @@ def _is_dotted_module(place: str) -> bool:
             return False
 
 
-def _module_ops(name: str) -> list[Op]:
+def _dotted_module(name: str) -> ModuleType:
     with _blamed(f"module {name}"), _importable(Path.cwd()):
-        module = importlib.import_module(name)
-    return _ops_in(module, f"module {name}")
+        return importlib.import_module(name)
 
 
-def _file_ops(place: str) -> list[Op]:
+def _file_module(place: str) -> ModuleType:
     path = Path(place)
     shown = short_path(place)
     if path.is_dir():
@@ -112,7 +143,7 @@ def _file_ops(place: str) -> list[Op]:
     key = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
     name = f"{_MANGLED}{path.stem}_{key}"
     if name in sys.modules:
-        return _ops_in(sys.modules[name], shown)
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise LoadError(f"{shown} is not a Python file")
@@ -124,16 +155,22 @@ def _file_ops(place: str) -> list[Op]:
     except BaseException:
         del sys.modules[name]
         raise
-    return _ops_in(module, shown)
+    return module
 
 
 def _ops_in(module: ModuleType, where: str) -> list[Op]:
+    """The ops that a module declares; raises LoadError where there are none."""
+    ops = _declared_in(module, where)
+    if not ops:
+        raise LoadError(f"{where} declares no ops; end it with {_EXAMPLE}")
+    return ops
+
+
+def _declared_in(module: ModuleType, where: str) -> list[Op]:
     """The module's OPS table, or else every Op that stands in the module by itself."""
     table = getattr(module, "OPS", None)
     if table is None:
-        table = list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Op)))
-        if not table:
-            raise LoadError(f"{where} declares no ops; end it with {_EXAMPLE}")
+        return list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Op)))
     if not isinstance(table, (list, tuple)) or not table:
         what = f"a {type(table).__name__}" if not isinstance(table, (list, tuple)) else "empty"
         raise LoadError(f"{where}: OPS is {what}; write {_EXAMPLE}")

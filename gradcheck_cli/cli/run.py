@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gradcheck_cli.cli.complete import complete_targets
-from gradcheck_cli.cli.types import FiniteFloat, Integer, ReportTarget, Setting, ShapeType
+from gradcheck_cli.cli.types import DomainType, FiniteFloat, Integer, Names, ReportTarget, Setting, ShapeType
 from gradcheck_cli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    from gradcheck_cli.adapters import Given
     from gradcheck_cli.op import Op
     from gradcheck_cli.runner import Options, RunFinished
 
@@ -36,6 +38,11 @@ if TYPE_CHECKING:
     help="Of the inputs.  [the first that the op is declared for]",
 )
 @click.option("--param", multiple=True, type=Setting(), help="Fix a param: axis=-1.")
+@click.option("--signature", metavar="TEXT", help="Of functions that declare nothing: (n,k),(k,m)->(n,m).")
+@click.option("--domain", multiple=True, type=DomainType(), help="Of such an input: x=positive, y=integers(0,9).")
+@click.option("--wrt", type=Names(), help="Such inputs that have gradients: x,w.")
+@click.option("--call", metavar="NAMES", help="How to call such a backward: dout,cache.")
+@click.option("--device", metavar="NAME", help="Where torch computes: cpu, cuda.")
 @click.option("--seed", type=Integer(), default=0, show_default=True, help="Another seed, other values.")
 @click.option(
     "--mode",
@@ -62,6 +69,9 @@ if TYPE_CHECKING:
 def command(**options: Any) -> int:
     """Check the gradients of TARGETS: op names, globs, file.py, file.py::op, pkg.module::op. All installed ops if none.
 
+    A file that declares no ops is looked through for what it may mean: f_forward and f_backward, classes with both,
+    torch Functions, ... These need a --shape for each array, or a --signature. file.py::f,df names a pair.
+
     Without --eps, --rtol and --atol there is no tolerance: every numeric derivative carries its own error bar.
 
     Exit codes: 0 all passed, 1 a gradient is wrong or was never judged or an op raised, 2 bad usage or a bad op file,
@@ -78,7 +88,7 @@ def command(**options: Any) -> int:
     if options["last_failed"]:
         return _last_failed(options)
     with ops_print_to_stderr() as stdout:
-        sources = located(options["targets"])
+        sources = located(options["targets"], _given(options))
         ops = select(list(sources), options["k"], options["exclude"])
         if not ops:
             click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
@@ -119,7 +129,6 @@ def _last_failed(options: dict[str, Any]) -> int:
     from gradcheck_cli.fixtures.failures import FOLDER
     from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import Recorded, find, read
-    from gradcheck_cli.registry import located
 
     context = click.get_current_context()
     for name in _OF_DRAWING:
@@ -128,8 +137,8 @@ def _last_failed(options: dict[str, Any]) -> int:
             raise UsageError(f"--lf reruns cases as they were saved; leave out {flag}")
     with ops_print_to_stderr() as stdout:
         fixtures = [read(path) for path in find([str(FOLDER)])] if FOLDER.is_dir() else []
-        named, wanted = located(options["targets"]), keeper(options["k"], options["exclude"])
-        meant = {(op.name, _place(source)) for op, source in named.items()}
+        wanted = keeper(options["k"], options["exclude"])
+        meant = _meant(options["targets"])
 
         def asked(case: Recorded) -> bool:
             here = not options["targets"] or (case.record.op, _place(case.source)) in meant
@@ -142,6 +151,21 @@ def _last_failed(options: dict[str, Any]) -> int:
         return rerun(fixtures, Update.NOTHING, options, stdout)
 
 
+def _meant(targets: Sequence[str]) -> set[tuple[str, Path | str | None]]:
+    """(name, place) of everything that targets name; what declares nothing needs no shapes to be named."""
+    from gradcheck_cli.registry import located, named_in
+
+    meant = set()
+    for target in targets:
+        place = target.partition("::")[0]
+        names = named_in(target)
+        if names is None:
+            meant |= {(op.name, _place(source)) for op, source in located([target]).items()}
+        else:
+            meant |= {(known, _place(place)) for known in names}
+    return meant
+
+
 def _place(source: str | None) -> Path | str | None:
     """An op's file or module, however it was written."""
     return Path(source).resolve() if source is not None and source.endswith(".py") else source
@@ -150,9 +174,26 @@ def _place(source: str | None) -> Path | str | None:
 # What a saved case has settled, or was judged by: the defaults, or it would not have been saved.
 _OF_DRAWING = (
     *("shape", "rank", "max_side", "max_elements", "cases", "edges", "broadcast", "dtype", "param", "seed"),
+    *("signature", "domain", "wrt", "call", "device"),
     *("mode", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
 )
 _FLAGS = {"exitfirst": "-x"}
+
+
+def _given(options: dict[str, Any]) -> Given:
+    """What is said about functions that declare nothing."""
+    from gradcheck_cli.adapters import Given
+
+    return Given(
+        shapes=options["shape"],
+        signature=options["signature"],
+        params=dict(options["param"]),
+        domains=dict(options["domain"]),
+        wrt=options["wrt"] or (),
+        call=options["call"],
+        device=options["device"],
+        dtype=options["dtype"],
+    )
 
 
 def _options(options: dict[str, Any]) -> Options:

@@ -1,0 +1,129 @@
+"""What names say: which functions belong together, and what the parameters of a backward stand for."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+# In the name of a function, wherever they stand in it.
+_FORWARD = {"forward", "fwd", "fprop", "fw", "feedforward"}
+_BACKWARD = {"backward", "backwards", "bwd", "bprop", "bw", "backprop", "backpropagation"}
+# At its beginning or end.
+_EITHER_END = {
+    "back",
+    "vjp",
+    "pullback",
+    "grad",
+    "grads",
+    "gradient",
+    "gradients",
+    "deriv",
+    "derivative",
+    "derivatives",
+}
+_EITHER_END |= {"der", "prime", "jac", "jacobian", "d", "fprime"}
+_HESSIANS = {"hess", "hessian"}
+_HESSPS = {"hessp", "hvp"}
+# What a function is called whose gradient is called no more than `jac` or `backward`.
+NAMELESS = ("forward", "fun", "func", "f", "objective", "loss", "cost", "value", "energy")
+
+CACHES = re.compile(
+    r"(\w*_)?(cache[sd]?|ctx|context|saved(_\w+)?|memo(ry)?|residuals?|res|stash|tape|intermediates?|stored)",
+    re.IGNORECASE,
+)
+OUTS = re.compile(r"(\w*_)?(out|outs|outputs?|result|ans|y|fx|activations?|activated|a|s|sig|probs?)", re.IGNORECASE)
+RATES = re.compile(r"(lr|learning_?rate|learn_rate|eta|alpha|step_?size)", re.IGNORECASE)
+TARGETS = re.compile(
+    r"(y|t|ts|targets?|labels?|truth|gt|ground_truth|y_?true|y_?t|mask|idx|indices|index|classes|y_?hot|one_?hot)",
+    re.IGNORECASE,
+)
+_COTANGENT = re.compile(
+    r"""(
+        d_?( out\w* | y\w* | z\w* | [ahosefruvtpqcglx]\d? | ah | hs | values? | loss | logits? | scores? | next\w*
+           | prev\w* | top\w* | up\w* | res\w* | ans | act\w* | l_?d\w+ | pred\w* | next | final\w* | state\w* )
+      | d[A-Z]\w* | d_[A-Z]\w*
+      | g | g_?[yzohas]\d? | g_?out\w* | go | gs | gys | ct | cts | v | vec | seed
+      | grads? | gradients? | grad_?\w+ | gradient_?\w+ | \w+_grads? | \w+_gradients?
+      | upstream\w* | delta\w* | cot\w* | adj\w* | \w+_bar | errors? | err | \w*_error | eta | top_diff
+    )""",
+    re.VERBOSE,
+)
+
+
+def words_of(name: str) -> list[str]:
+    """`AffineForward`, `affine_forward`, `affineForward` -> affine, forward."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+", " ", name)
+    return spaced.lower().split()
+
+
+def stem_of(name: str) -> tuple[str, str]:
+    """What a name is about, and its role in a pair: forward, backward, hessian, hessp, or none."""
+    words = words_of(name)
+    for role, markers in (("forward", _FORWARD), ("backward", _BACKWARD)):
+        for position, word in enumerate(words):
+            if word in markers:
+                return "_".join(words[:position] + words[position + 1 :]), role
+    if words[-2:-1] and words[-2] in _HESSIANS and words[-1] in ("p", "prod"):
+        return "_".join(words[:-2]), "hessp"
+    for role, markers in (("hessian", _HESSIANS), ("hessp", _HESSPS), ("backward", _EITHER_END)):
+        for position in (-1, 0):
+            if words and words[position] in markers:
+                return "_".join(words[:-1] if position else words[1:]), role
+    return "_".join(words), ""
+
+
+def is_forward(name: str) -> bool:
+    """Whether a method of that name computes the outputs."""
+    return "".join(words_of(name)) in _FORWARD | {"forwardpass", "forwardprop", "forwardpropagation"}
+
+
+def is_backward(name: str) -> bool:
+    """Whether a method of that name computes the gradients."""
+    return "".join(words_of(name)) in _BACKWARD | {"back", "backwardpass", "backpropagate", "backwardprop", "vjp"}
+
+
+def is_cotangent(name: str) -> bool:
+    """Whether a parameter of that name is the upstream gradient: dout, grad_output, gy, delta ..."""
+    return _COTANGENT.fullmatch(name) is not None
+
+
+def plain(name: str) -> str:
+    """A name without case and underscores, for comparisons."""
+    return name.replace("_", "").lower()
+
+
+def gradient_names(name: str) -> set[str]:
+    """How the gradient with respect to `name` may be called, in plain letters."""
+    n = plain(name)
+    before = ("d", "g", "grad", "grads", "gradient", "delta", "dl", "dld", "dj", "djd", "dloss")
+    return {f"{prefix}{n}" for prefix in before} | {
+        f"{n}{suffix}" for suffix in ("grad", "grads", "gradient", "d", "delta")
+    }
+
+
+def returned_names(function: Callable[..., Any]) -> list[str]:
+    """The names in `return out, mask`: of the last return statement that returns a tuple of names; else none."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError, ValueError, IndexError):
+        return []
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+            parts = node.value.elts
+            named = [part.id if isinstance(part, ast.Name) else _attribute(part) for part in parts]
+            found = named if all(named) else found
+    return found
+
+
+def _attribute(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """`x, w, b`, for messages."""
+    return ", ".join(names)
