@@ -79,6 +79,11 @@ def named_in(target: str) -> list[str] | None:
     return [t.name for t in targets_of(module, where) if not name or t.answers_to(name)] or [name]
 
 
+def module_at(target: str) -> ModuleType:
+    """The module that a file, or a dotted name, is; raises LoadError."""
+    return _module_of(target)[0]
+
+
 def _target(target: str, given: Given) -> tuple[list[Op], str | None]:
     """The ops that one target names, and the file or module they are in."""
     place, separator, name = target.partition("::")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ from gradcheck_cli.adapters.inputs import unfit
 from gradcheck_cli.errors import LoadError, UsageError, suggestions
 from gradcheck_cli.op import Op
 
-__all__ = ["Given", "Target", "adapt", "ops_of", "targets_of"]
+__all__ = ["Given", "Target", "adapt", "op_from", "ops_of", "targets_of"]
 
 # In the order in which they may claim a name: (module in this folder, the framework that must have been imported).
 STYLES = (
@@ -73,16 +73,19 @@ def ops_of(module: ModuleType, where: str, name: str | None, given: Given) -> li
     return [_op(target, given, alone=len(chosen) == 1) for target in chosen]
 
 
-def adapt(forward: Any, backward: Callable[..., Any] | None = None, given: Given | None = None) -> Op:
+def op_from(
+    forward: Any, backward: Callable[..., Any] | None = None, given: Given | None = None, *, product: bool = False
+) -> Op:
     """An op of a class, a function of a framework, or a forward with its backward, as if it stood in a module.
 
-    Raises UsageError where it is none of these, or does not fit what is given.
+    `product` says that backward is the product of a Hessian with a vector, and forward the gradient. Raises UsageError
+    where it is none of these, or does not fit what is given.
     """
     given = given or Given()
     if backward is not None:
         from gradcheck_cli.adapters.pairs import target_of
 
-        return _op(target_of(_name(forward), forward, backward), given, alone=True)
+        return _op(target_of(_name(forward), forward, backward, "hessp" if product else ""), given, alone=True)
     module = ModuleType(getattr(forward, "__module__", None) or type(forward).__module__)
     name = _name(forward)
     setattr(module, name, forward)
@@ -90,6 +93,29 @@ def adapt(forward: Any, backward: Callable[..., Any] | None = None, given: Given
     if target is None:
         raise UsageError(f"{name} has no backward that could be found; what would fit: {_FITS}")
     return _op(target, given, alone=True)
+
+
+def adapt(
+    forward: Any,
+    backward: Callable[..., Any] | None = None,
+    signature: str | None = None,
+    *,
+    params: Mapping[str, Sequence[Any]] | None = None,
+    wrt: Sequence[str] = (),
+    call: str | None = None,
+    device: str | None = None,
+    **declaration: Any,
+) -> Op:
+    """An Op of functions that do not speak its contract, for an op file: `adapt(f_forward, f_backward, "(n,k)->(n)")`.
+
+    `forward` may be a function with its `backward` (with a cache, or f and df), a class with both as methods, a
+    torch.autograd.Function, an nn.Module, a jax.custom_vjp. `params`, `name`, `domain` and the like are those of Op;
+    `wrt`, `call` and `device` those of `gradcheck run`. Raises UsageError where it is recognised as none of these.
+    """
+    choices = {name: list(listed) for name, listed in (params or {}).items()}
+    first = {name: listed[0] for name, listed in choices.items() if listed}
+    more = {**declaration, **({"params": choices} if choices else {})}
+    return op_from(forward, backward, Given((), signature, first, {}, tuple(wrt), call, device, declaration=more))
 
 
 def _op(target: Target, given: Given, alone: bool) -> Op:
@@ -104,7 +130,6 @@ def _op(target: Target, given: Given, alone: bool) -> Op:
 def _explicit(module: ModuleType, where: str, names: str) -> Target:
     """`file.py::forward,backward`: two functions by name, whatever they are called."""
     from gradcheck_cli.adapters.pairs import target_of
-    from gradcheck_cli.adapters.words import stem_of
 
     found = []
     for name in (part.strip() for part in names.split(",")):
@@ -115,8 +140,8 @@ def _explicit(module: ModuleType, where: str, names: str) -> Target:
         found.append((name, value))
     if len(found) != 2:
         raise UsageError(f"{where}::{names}: give a forward and a backward, {where}::f,df")
-    (first, forward), (second, backward) = found
-    return target_of(first, forward, backward, stem_of(second)[1])
+    (first, forward), (_, backward) = found
+    return target_of(first, forward, backward)
 
 
 def _no_such(module: ModuleType, where: str, name: str, targets: Sequence[Target]) -> str:

@@ -27,7 +27,6 @@ def build(
     differentiable: Sequence[str] = (),
     notes: Sequence[str] = (),
     dtypes: Sequence[str] = (),
-    declaration: Mapping[str, Any] | None = None,
 ) -> Op:
     """An Op of `forward(*arrays, **params)` and `backward(grad, out, *arrays, **params)`.
 
@@ -50,7 +49,7 @@ def build(
             "differentiable": list(chosen),
             # Nobody said that these functions are for any other.
             "dtypes": dtypes or (given.dtype or "float64",),
-            **(declaration or {}),
+            **given.declaration,
         },
     )
     op.describe(place_of(theirs[0]) or "", taken_for, notes, given.to_repeat)

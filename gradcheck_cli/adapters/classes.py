@@ -80,7 +80,7 @@ class Layer:
         inputs = self._with_parameters(run, inputs, given)
         run.names, run.wanted = inputs.names, _wanted(run, inputs)
         return build(
-            given.name or self.cls.__name__,
+            self.cls.__name__,
             run.outputs,
             run.gradients,
             inputs,

@@ -26,7 +26,7 @@ class Given:
     device: str | None = None
     dtype: str | None = None
     arrays: tuple[Array, ...] = ()  # inputs to try it with, where there are some already
-    name: str | None = None
+    declaration: Mapping[str, Any] = field(default_factory=dict)  # further fields of Op
 
     @property
     def about_functions(self) -> list[str]:
@@ -61,6 +61,7 @@ class Target:
     op: Callable[[Given], Op]
     aliases: frozenset[str] = frozenset()
     asked: bool = False
+    parts: tuple[str, ...] = ()  # what it is made of, by the names in its module; its own name where nothing is said
 
     def answers_to(self, name: str) -> bool:
         """Whether a user may mean this by that name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,16 +37,16 @@ def find(scope: Scope) -> Iterator[Target]:
         title = stem if role == "backward" and stem else partner
         title = title if role not in ("hessian", "hessp") else name
         title = _as_written(title, partner, name)
-        yield target_of(title, functions[partner], backward, role, {partner, name, stem})
+        found = target_of(title, functions[partner], backward, role)
+        yield replace(found, aliases=frozenset({partner, name, stem}), parts=(partner, name))
 
 
-def target_of(
-    name: str, forward: Function, backward: Function, role: str = "", aliases: set[str] | None = None
-) -> Target:
-    """A forward and its backward; `role` is "hessp" for a product with the Hessian, and else needs not be said."""
+def target_of(name: str, forward: Function, backward: Function, role: str = "") -> Target:
+    """A forward and its backward; `role` is "hessp" for a product with the Hessian, where names do not say it."""
+    role = role or stem_of(name_of(backward))[1]
     pair = Pair(name, forward, backward, _HESSP if role == "hessp" else ())
     what = f"a pair: {name_of(forward)} and {name_of(backward)}"
-    return Target(name, what, place_of(backward) or "", pair.op, frozenset(aliases or ()))
+    return Target(name, what, place_of(backward) or "", pair.op)
 
 
 def is_plain(value: Any) -> bool:
@@ -114,7 +114,7 @@ class Pair:
             f"{how.described(name_of(self.forward), inputs.names)}" + (f"; it returns {kind}" if kind else "")
         )
         return build(
-            given.name or self.name,
+            self.name,
             run.outputs,
             run.gradients,
             inputs,

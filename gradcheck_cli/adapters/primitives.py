@@ -29,7 +29,7 @@ class _Primitive:
 
     def __call__(self, given: Given) -> Op:
         """The op; raises UsageError where what is given does not fit."""
-        return traced_op(given.name or self.name, self.function, given, "a primitive of autograd, with its own rule")
+        return traced_op(self.name, self.function, given, "a primitive of autograd, with its own rule")
 
 
 def traced_op(name: str, function: Callable[..., Any], given: Given, what: str) -> Op:

@@ -44,7 +44,7 @@ def traced_op(name: str, function: Function, given: Given, what: str, shown: tup
 
 
 def _target(name: str, what: str, shown: Function, make: Callable[..., Op], value: Any) -> Target:
-    return Target(name, what, place_of(shown) or "", lambda given: make(given.name or name, value, given))
+    return Target(name, what, place_of(shown) or "", lambda given: make(name, value, given))
 
 
 def _backward_of(cls: Any) -> Function:

@@ -29,7 +29,7 @@ class _Traced:
 
     def __call__(self, given: Given) -> Op:
         """The op; raises UsageError where what is given does not fit."""
-        name, function = given.name or self.name, self.function
+        name, function = self.name, self.function
         what = f"a function over {self.framework}'s arrays, differentiated by {self.framework}"
         if self.framework == "torch":
             from gradcheck_cli.adapters.torch_objects import traced_op

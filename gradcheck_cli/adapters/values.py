@@ -78,7 +78,7 @@ def op_of(function: Callable[..., Any], given: Given) -> Op:
         return tuple(pulled_back(grad, e, arrays[p]) for e, p in zip(entries, positions, strict=True))
 
     return build(
-        given.name or name_of(function),
+        name_of(function),
         lambda *arrays, **kwargs: both(*arrays, **kwargs)[0],
         backward,
         inputs,

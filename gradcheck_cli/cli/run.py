@@ -84,6 +84,7 @@ def command(**options: Any) -> int:
     from gradcheck_cli.runner import run
 
     check_sinks(options["report"])
+    options = _configured(options)
     settings = _options(options)
     if options["last_failed"]:
         return _last_failed(options)
@@ -178,6 +179,20 @@ _OF_DRAWING = (
     *("mode", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
 )
 _FLAGS = {"exitfirst": "-x"}
+
+
+def _configured(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, where nobody gave them, as [tool.gradcheck] has them."""
+    from gradcheck_cli.config import load
+
+    configured, context = load(), click.get_current_context()
+    values = {"seed": configured.seed, "cases": configured.cases, "min_resolution": configured.min_resolution}
+    unsaid = {
+        name: value
+        for name, value in values.items()
+        if value is not None and context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT
+    }
+    return {**options, **unsaid, "targets": options["targets"] or configured.ops}
 
 
 def _given(options: dict[str, Any]) -> Given:
