@@ -68,13 +68,13 @@ class Draft:
 
 
 def drafts(target: str | None, folder: Path) -> list[Draft]:
-    """Everything that `gradcheck init` would write; raises UsageError and LoadError for a target that cannot be used."""
+    """Everything that `gradcheck init` would write; raises UsageError and LoadError for a target that is no use."""
     ops = _op_file(target, folder) if target else None
     names = [f'"{ops.path.relative_to(folder).as_posix()}"'] if ops else []
     found = [ops] if ops else []
     return [
         *found,
-        _table(folder / "pyproject.toml", _TABLE.format(ops=", ".join(names))),
+        _table(folder / "pyproject.toml", names),
         _new(folder / ".github" / "workflows" / "gradcheck.yml", _WORKFLOW),
         _new(folder / ".pre-commit-config.yaml", _HOOK),
     ]
@@ -141,11 +141,13 @@ def _new(path: Path, text: str) -> Draft:
     return Draft(path, text)
 
 
-def _table(path: Path, text: str) -> Draft:
+def _table(path: Path, ops: Sequence[str]) -> Draft:
     """The table behind the end of pyproject.toml, or in a new one."""
+    text = _TABLE.format(ops=", ".join(ops))
     if not path.exists():
         return Draft(path, text.lstrip("\n"))
     before = path.read_text(encoding="utf-8", errors="replace")
     if "[tool.gradcheck]" in before:
-        return Draft(path, "", before, "it has a [tool.gradcheck] table")
+        more = f"; put {ops[0]} into its ops" if ops and ops[0] not in before else ""
+        return Draft(path, "", before, f"it has a [tool.gradcheck] table{more}")
     return Draft(path, text if before.endswith("\n") or not before else "\n" + text, before)

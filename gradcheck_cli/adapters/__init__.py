@@ -83,9 +83,13 @@ def op_from(
     """
     given = given or Given()
     if backward is not None:
-        from gradcheck_cli.adapters.pairs import target_of
+        from gradcheck_cli.adapters.pairs import target_of, title_of
 
-        return _op(target_of(_name(forward), forward, backward, "hessp" if product else ""), given, alone=True)
+        return _op(
+            target_of(title_of(_name(forward), _name(backward)), forward, backward, "hessp" if product else ""),
+            given,
+            alone=True,
+        )
     module = ModuleType(getattr(forward, "__module__", None) or type(forward).__module__)
     name = _name(forward)
     setattr(module, name, forward)

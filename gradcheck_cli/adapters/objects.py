@@ -13,12 +13,13 @@ import numpy as np
 from gradcheck_cli.adapters import slots
 from gradcheck_cli.adapters.building import gradients_of
 from gradcheck_cli.adapters.calls import Call
+from gradcheck_cli.adapters.carriers import OverVariables, WithContext, carrier_of
 from gradcheck_cli.adapters.derivatives import entries_of, pulled_back
 from gradcheck_cli.adapters.dialect import Dialect, Steady
 from gradcheck_cli.adapters.inputs import Inputs, attempt, parameters
 from gradcheck_cli.adapters.words import gradient_names, listed, plain, returned_names
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.foreign import call, quiet
+from gradcheck_cli.foreign import quiet
 from gradcheck_cli.op import Array
 
 _RATE = 1.0  # the learning rate of a backward that updates: W - lr dW tells dW
@@ -48,11 +49,13 @@ class Run:
 
     def __post_init__(self) -> None:
         self.steady = Steady(self.cls)
+        self.carrier = carrier_of(self.cls, self.forward, self.backward)
 
     def bound(self, method: Callable[..., Any], without: Sequence[str] = ()) -> Callable[..., Any]:
         """A method as its caller sees it: without self, or the cls of a class method."""
         static = isinstance(inspect.getattr_static(self.cls, method.__name__), staticmethod)
-        listed_parameters = parameters(method)[0 if static else 1 :]
+        first = (not static) + isinstance(self.carrier, WithContext) * static
+        listed_parameters = parameters(method)[first:]
         kept = [p for p in listed_parameters if p.name not in without]
 
         def shown(*_args: Any, **_kwargs: Any) -> None:
@@ -70,7 +73,7 @@ class Run:
             zip(self.built_arrays, copy.deepcopy(inward[count:]) if self.rates else inward[count:], strict=False)
         )
         mine = {k: copy.deepcopy(params.get(k, v)) for k, v in self.built_params.items()}
-        thing = call(self.cls, **{**mine, **built})
+        thing = self.carrier.build({**mine, **built})
         own = inward[count + len(self.built_arrays) :]
         own_places = [place for place in self.places if place.name in self.own_values]
         for place, x in zip(own_places, own, strict=False):
@@ -83,7 +86,7 @@ class Run:
             thing, given = self.fresh(arrays, params)
             before = dict(vars(thing)) if hasattr(thing, "__dict__") else {}
             mine = {k: copy.deepcopy(params.get(k, v)) for k, v in self.forward_params.items()}
-            returned = call(getattr(thing, self.forward), *given, **mine)
+            returned = self.carrier.forward(thing, given, mine)
         if returned is None and hasattr(thing, "__dict__"):
             returned = slots.output_of(thing, before)
         return thing, returned
@@ -107,7 +110,7 @@ class Run:
         named |= dict.fromkeys(self.rates, _RATE)
         if self.rates:
             values, named = [], dict(zip(self.call.names, values, strict=False)) | named
-        answer = call(getattr(thing, self.backward), *values, **named)
+        answer = self.carrier.backward(thing, values, named)
         return thing, answer
 
     def gradients(self, grad: Any, out: Any, *arrays: Any, **params: Any) -> Any:
@@ -144,6 +147,8 @@ class Run:
 
     def learn(self, inputs: Inputs) -> None:
         """Look at one object before and after its backward: which parameters have gradients, and where."""
+        if isinstance(self.carrier, OverVariables):
+            self.carrier.learn(inputs.arrays)
         with self.steady:
             thing, _ = self.fresh(inputs.arrays, inputs.params)
         every = list(slots.places(thing)) if hasattr(thing, "__dict__") else []
@@ -227,7 +232,7 @@ class Run:
         try:
             with quiet():
                 before = dict(vars(thing))
-                returned = call(getattr(thing, self.forward), *given, **copy.deepcopy(dict(self.forward_params)))
+                returned = self.carrier.forward(thing, given, copy.deepcopy(dict(self.forward_params)))
                 returned = slots.output_of(thing, before) if returned is None else returned
                 moved = np.asarray(self.dialect.outward(self.call.outputs_of(returned)))
                 return not np.array_equal(moved, np.asarray(attempt(self.outputs, inputs)), equal_nan=True)
@@ -241,7 +246,8 @@ class Run:
         kept = f"; parameters {listed(own)}" if own else ""
         kept += ", whose gradients are what backward subtracts" if own and self.rates else ""
         takes = f"{self.backward}({listed(self.call.names)})"
-        return f"a class, {self.forward}({listed(self.arrays)}) and {takes}, gradients {where}{kept}"
+        over = f" over {self.carrier.box.__name__}s" if isinstance(self.carrier, OverVariables) else ""
+        return f"a class{over}, {self.forward}({listed(self.arrays)}) and {takes}, gradients {where}{kept}"
 
 
 def _any_gradient(kept: Sequence[slots.Place], name: str) -> Callable[[Any], Any]:

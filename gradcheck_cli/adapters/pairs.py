@@ -34,10 +34,7 @@ def find(scope: Scope) -> Iterator[Target]:
         if partner is None:
             continue
         stem, role = stem_of(name)
-        title = stem if role == "backward" and stem else partner
-        title = title if role not in ("hessian", "hessp") else name
-        title = _as_written(title, partner, name)
-        found = target_of(title, functions[partner], backward, role)
+        found = target_of(title_of(partner, name), functions[partner], backward, role)
         yield replace(found, aliases=frozenset({partner, name, stem}), parts=(partner, name))
 
 
@@ -54,6 +51,15 @@ def is_plain(value: Any) -> bool:
     return inspect.isfunction(value) or (
         callable(value) and not inspect.isclass(value) and hasattr(value, "__wrapped__")
     )
+
+
+def title_of(forward: str, backward: str) -> str:
+    """What a pair is called: what its names have in common, or else as its forward; a Hessian as itself."""
+    stem, role = stem_of(backward)
+    if role in ("hessian", "hessp"):
+        return backward
+    common = stem_of(forward)[0]
+    return _as_written(stem if stem == common else forward, forward, backward)
 
 
 def _as_written(stem: str, forward: str, backward: str) -> str:

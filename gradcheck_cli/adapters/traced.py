@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gradcheck_cli.adapters.dialect import spoken_by
+from gradcheck_cli.adapters.dialect import FRAMEWORKS, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.pairs import is_plain
 from gradcheck_cli.op import Op
@@ -15,10 +16,18 @@ from gradcheck_cli.source import place_of
 def find(scope: Scope) -> Iterator[Target]:
     """Every function that mentions a framework; what it is for, only its name can say."""
     for name, value in scope:
-        framework = spoken_by(value) if is_plain(value) else ""
+        framework = (spoken_by(value) or _imported_beside(value)) if is_plain(value) else ""
         if framework:
             what = f"a function over {framework}'s arrays"
             yield Target(name, what, place_of(value) or "", _Traced(name, value, framework), asked=True)
+
+
+def _imported_beside(function: Callable[..., Any]) -> str:
+    """The framework whose arrays a function must be for that names none: the only one that its file imports."""
+    modules = [v for v in getattr(function, "__globals__", {}).values() if inspect.ismodule(v)]
+    homes = {module.__name__.partition(".")[0] for module in modules}
+    found = [framework for framework in FRAMEWORKS if framework in homes]
+    return found[0] if len(found) == 1 and "numpy" not in homes else ""
 
 
 class _Traced:

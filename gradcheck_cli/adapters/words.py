@@ -106,22 +106,17 @@ def gradient_names(name: str) -> set[str]:
 
 
 def returned_names(function: Callable[..., Any]) -> list[str]:
-    """The names in `return out, mask`: of the last return statement that returns a tuple of names; else none."""
+    """The names in `return out, mask`, the last such statement; "" for what has none; nothing where there is none."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError, ValueError, IndexError):
         return []
-    found: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
-            parts = node.value.elts
-            named = [part.id if isinstance(part, ast.Name) else _attribute(part) for part in parts]
-            found = named if all(named) else found
-    return found
+    tuples = [n.value.elts for n in ast.walk(tree) if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple)]
+    return [_name_in(part) for part in tuples[-1]] if tuples else []
 
 
-def _attribute(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else ""
+def _name_in(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def listed(names: Sequence[str]) -> str:
