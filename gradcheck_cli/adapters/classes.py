@@ -22,7 +22,7 @@ from gradcheck_cli.adapters.inputs import (  # fmt: skip
 )
 from gradcheck_cli.adapters.objects import Run
 from gradcheck_cli.adapters.pairs import dialect_of
-from gradcheck_cli.adapters.words import RATES, is_backward, is_forward, listed
+from gradcheck_cli.adapters.words import RATES, listed, methods_named
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import place_of
@@ -38,9 +38,9 @@ def find(scope: Scope) -> Iterator[Target]:
 
 def methods_of(cls: type) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
     """Its forward and backward, as plain functions; None where it lacks one."""
-    forwards = [n for n in dir(cls) if is_forward(n)] or (["__call__"] if "__call__" in dir(cls) else [])
-    backwards = sorted((n for n in dir(cls) if is_backward(n)), key=lambda n: "back" not in n.lower())
-    found = [inspect.getattr_static(cls, names[0]) if names else None for names in (forwards, backwards)]
+    own = [n for n in dir(cls) if n == "__call__" or not n.startswith("__")]
+    names = methods_named(own, backward=False), methods_named(own, backward=True)
+    found = [inspect.getattr_static(cls, name) if name else None for name in names]
     functions = [getattr(f, "__func__", f) for f in found]
     if not all(inspect.isfunction(f) for f in functions):
         return None

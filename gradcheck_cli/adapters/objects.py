@@ -22,7 +22,7 @@ from gradcheck_cli.errors import UsageError
 from gradcheck_cli.foreign import quiet
 from gradcheck_cli.op import Array
 
-_RATE = 1.0  # the learning rate of a backward that updates: W - lr dW tells dW
+_RATE = 2.0**30  # the learning rate of a backward that updates: W - lr dW tells dW, to all its digits if lr is large
 
 
 @dataclass

@@ -76,14 +76,25 @@ def stem_of(name: str) -> tuple[str, str]:
     return "_".join(words), ""
 
 
-def is_forward(name: str) -> bool:
-    """Whether a method of that name computes the outputs."""
-    return "".join(words_of(name)) in _FORWARD | {"forwardpass", "forwardprop", "forwardpropagation"}
+# Methods of classes, the likelier names first.
+_FORWARDS = (
+    _FORWARD | {"forwardpass", "forwardprop", "forwardpropagation", "feedforward"},
+    {"call"},
+    {"loss", "calcloss", "cost", "activation", "activate", "compute", "calculate", "fn", "f", "function", "evaluate"},
+)
+_BACKWARDS = (
+    _BACKWARD | {"back", "backwardpass", "backpropagate", "backwardprop", "backwardpropagation", "vjp"},
+    {"grad", "gradient", "gradients", "derivative", "deriv", "prime", "calcdloss", "df", "dloss", "jac", "jacobian"},
+)
 
 
-def is_backward(name: str) -> bool:
-    """Whether a method of that name computes the gradients."""
-    return "".join(words_of(name)) in _BACKWARD | {"back", "backwardpass", "backpropagate", "backwardprop", "vjp"}
+def methods_named(names: Sequence[str], backward: bool) -> str | None:
+    """The one of a class's methods that computes outputs, or gradients; None where no name says so."""
+    for tier in _BACKWARDS if backward else _FORWARDS:
+        for name in names:
+            if "".join(words_of(name)) in tier:
+                return name
+    return None
 
 
 def is_cotangent(name: str) -> bool:
