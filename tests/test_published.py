@@ -1,6 +1,6 @@
 """Hand-written code as it is published: the interfaces of real modules, rebuilt in tests/published, run as they stand.
 
-Where they are from: courses (cs231n layers and rnn_layers, deeplearning.ai's steps), books (Deep Learning from Scratch 1
+Where they are from: courses (cs231n layers and rnn_layers, deeplearning.ai), books (Deep Learning from Scratch 1
 to 3, Neural Networks from Scratch), and widely copied layers (Dense with a learning rate, FCLayer, ML-From-Scratch,
 numpy-ml, torch's LinearFunction). The code is our own; names, arguments, caches and attributes are theirs.
 """
