@@ -123,6 +123,8 @@ def adapt(
 
 
 def _op(target: Target, given: Given, alone: bool) -> Op:
+    if given.device and "torch" not in sys.modules:
+        raise UsageError(f"--device is for torch, which {target.name}'s file does not import")
     try:
         return target.op(given)
     except UsageError as error:

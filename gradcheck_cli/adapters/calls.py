@@ -134,8 +134,10 @@ def decide(  # noqa: C901 (one question after the other; each is a line or two)
     if not douts:
         if len(unknown) == len(roles) == 2 + len(inputs):  # The contract of Op, by whatever names.
             return _as_declared(list(roles), inputs)
-        if len(unknown) == 1 and len(roles) > 1 and len(roles) != len(inputs):  # All others are known: it is left over.
-            roles[unknown[0]], douts, unknown = ("dout", 0), unknown, []
+        outputs = max(len(returned) - _takes_cache(roles), 1) if several and _takes_cache(roles) else 1
+        if len(unknown) == outputs and len(roles) > outputs and len(roles) != len(inputs):  # All others are known.
+            roles |= dict.fromkeys(unknown, ("dout", 0))
+            douts, unknown = unknown, []
         elif len(unknown) == len(roles) == len(inputs) and unknown and not _named_backward(backward):
             roles = {name: ("input", i) for i, name in enumerate(unknown)}
             unknown = []

@@ -59,7 +59,7 @@ def title_of(forward: str, backward: str) -> str:
     if role in ("hessian", "hessp"):
         return backward
     common = stem_of(forward)[0]
-    return _as_written(stem if stem == common else forward, forward, backward)
+    return _as_written(stem if stem and stem == common else forward, forward, backward)
 
 
 def _as_written(stem: str, forward: str, backward: str) -> str:
