@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -47,14 +48,13 @@ def methods_of(cls: type) -> tuple[Callable[..., Any], Callable[..., Any]] | Non
     return functions[0], functions[1]  # type: ignore[return-value]
 
 
+_NOTHING = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+
+
 def _is_abstract(method: Callable[..., Any]) -> bool:
-    """Whether a method only says that a subclass should have one."""
-    code = method.__code__
-    return "NotImplementedError" in code.co_names or "abc" in code.co_names or (
-        not code.co_names and set(code.co_consts) <= {None, method.__doc__} and not code.co_cellvars
-        and code.co_nlocals == code.co_argcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
-        and not any(c not in (None, method.__doc__) for c in code.co_consts) and len(code.co_code) <= 8
-    )  # fmt: skip
+    """Whether a method only says that a subclass should have one: it raises NotImplementedError, or does nothing."""
+    raises = "NotImplementedError" in method.__code__.co_names
+    return raises or {step.opname for step in dis.get_instructions(method)} <= _NOTHING
 
 
 @dataclass(frozen=True)
