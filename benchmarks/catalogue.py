@@ -160,7 +160,7 @@ def huber(m: Any, x: Any) -> Any:
     return m.where(abs(x) < 1, 0.5 * x * x, abs(x) - 0.5)
 
 
-def polynomial(m: Any, x: Any, *c: Any) -> Any:  # noqa: ARG001
+def polynomial(m: Any, x: Any, *c: Any) -> Any:
     """By Horner."""
     result = c[-1]
     for a in c[-2::-1]:
@@ -168,7 +168,7 @@ def polynomial(m: Any, x: Any, *c: Any) -> Any:  # noqa: ARG001
     return result
 
 
-def convolution(m: Any, x: Any, *v: Any) -> Any:  # noqa: ARG001
+def convolution(m: Any, x: Any, *v: Any) -> Any:
     """Half the energy of a signal v[1:] filtered with the kernel (x, v[0])."""
     y = [x * v[i] + v[0] * v[i + 1] for i in range(1, len(v) - 1)]
     return total([0.5 * a * a for a in y])

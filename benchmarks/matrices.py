@@ -43,7 +43,7 @@ def eliminate(a: list[list[Any]], b: list[Any]) -> tuple[Any, list[Any]]:
     return det, y
 
 
-def det(m: Any, x: Any, *v: Any) -> Any:  # noqa: ARG001
+def det(m: Any, x: Any, *v: Any) -> Any:
     """Determinant, by its entry (1, 2)."""
     return eliminate(rows(x, v, (1, 2), 0), [0] * N)[0]
 
@@ -75,7 +75,7 @@ def logdet_gradient(x: Any, *v: Any) -> Any:
     return np.linalg.inv(stack(x, v, (1, 2), 2))[:, 2, 1]
 
 
-def inverse(m: Any, x: Any, *v: Any) -> Any:  # noqa: ARG001
+def inverse(m: Any, x: Any, *v: Any) -> Any:
     """Entry (1, 2) of the inverse, by entry (0, 3)."""
     return eliminate(rows(x, v, (0, 3), 2), [0, 0, 1, 0])[1][1]
 
@@ -94,7 +94,7 @@ def inverse_gradient(x: Any, *v: Any) -> Any:
     return -left[:, 0, 0] * right[:, 3, 0]
 
 
-def solve(m: Any, x: Any, *v: Any) -> Any:  # noqa: ARG001
+def solve(m: Any, x: Any, *v: Any) -> Any:
     """Entry 0 of the solution of A y = b, by A[2, 1]."""
     return eliminate(rows(x, v, (2, 1), 2), list(v[16:20]))[1][0]
 

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG005, E501 (a table reads best with a row on a line; a backward gets what it does not need)
+# ruff: noqa: E501 (a table reads best with a row on a line)
 """What torch's own gradcheck and gradcheck say of 20 torch Functions: `python -m benchmarks.torch_functions`.
 
 Prints the table in docs/your-code.md. Inputs are torch.randn in float64, with torch's defaults; ours are `--shape`.

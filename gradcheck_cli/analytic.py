@@ -29,6 +29,7 @@ _LIKE_A_JUMP, _SMALL = 32.0, 1024.0
 _OWN, _POOLED = 2.0, 2.0
 _LAST, _LARGEST = 8.0, 2.0  # roundings of the value itself and of the largest entry, at the very least
 _NATURAL = 8.0  # and of the natural size of a slope: a gradient that cancels to 0 rounds at the size of what cancels
+_WATCHED = 2**16  # entries of arrays that are watched at every call
 # Multipliers of a multiplicative hash, one for each turn: odd, and with bits all over.
 _ODD = [(0x9E3779B97F4A7C15 * (2 * turn + 1)) % 2**64 for turn in range(len(_TURNS))]
 
@@ -65,7 +66,7 @@ def again(
     if layout is not None:
         inputs, given = ([lay_out(np.array(x, order="C"), layout) for x in arrays] for arrays in (inputs, given))
     asked = case if params is None else replace(case, params=params)
-    return _real_arrays(case, _call(asked, inputs, given).entries)
+    return _real_arrays(case, _call(asked, inputs, given, once=False).entries)
 
 
 def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
@@ -123,13 +124,26 @@ def _in_double(case: Case) -> dict[int, Array]:
     What separates the two is rounding, also that of forward's output, which an ulp here and there does not show.
     """
     wide = widened(case)
-    return {} if wide is None else _real_arrays(wide, _call(wide, wide.inputs, wide.cotangents).entries)
+    return {} if wide is None else _real_arrays(wide, _call(wide, wide.inputs, wide.cotangents, once=False).entries)
+
+
+def least_rounding(case: Case, position: int, gradient: Array, natural: float) -> tuple[float, float]:
+    """What is always allowed, without asking backward again: a factor of each entry, and an absolute part.
+
+    `natural` is the case's natural slope.
+    """
+    precision = np.finfo(case.inputs[position].dtype)
+    largest = _largest(gradient)
+    # In double precision only: what cancels in single precision shows beside the double.
+    absolute = float(precision.eps) * _LARGEST * largest + _NATURAL * 2.0**-52 * natural + float(precision.tiny)
+    return float(precision.eps) * _LAST, absolute
 
 
 def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) -> Array:
     """The floor of one gradient, from what it became in each turn."""
     epsilon = np.finfo(case.inputs[position].dtype).eps
     largest = max(map(_largest, (gradient, *case.cotangents)))
+    relative, absolute = least_rounding(case, position, gradient, natural_slope(case))
     with np.errstate(all="ignore"):
         spreads, distant = _spreads(position, gradient, near), np.max(_spreads(position, gradient, far), axis=0)
         spread = np.max(spreads, axis=0)
@@ -137,10 +151,7 @@ def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) 
         jumps = ~np.isfinite(spread) | ((spread > harmless) & (distant < _LIKE_A_JUMP * spread))
         spread = np.where(jumps, harmless, spread)
         pooled = np.sqrt(np.mean(np.square(spread))) if gradient.size else 0.0
-        last = _LAST * np.abs(gradient) + _LARGEST * _largest(gradient)
-        floor: Array = _OWN * spread + _POOLED * pooled + epsilon * last
-        # In double precision only: what cancels in single precision shows beside the double.
-        floor += _NATURAL * 2.0**-52 * natural_slope(case) + np.finfo(case.inputs[position].dtype).tiny
+        floor: Array = _OWN * spread + _POOLED * pooled + relative * np.abs(gradient) + absolute
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
 
 
@@ -162,13 +173,17 @@ def _moved(case: Case, turn: int, ulps: float) -> dict[int, Array]:
     outputs = Outputs(tuple(_nudge(y, turn, ulps) for y in case.outputs.arrays), case.outputs.several)
     inputs = [lay_out(_nudge(x, turn, ulps), case.layout) for x in case.inputs]
     cotangents = [lay_out(_nudge(g, turn, ulps), case.layout) for g in case.cotangents]
-    return _real_arrays(case, _call(replace(case, outputs=outputs), inputs, cotangents).entries)
+    return _real_arrays(case, _call(replace(case, outputs=outputs), inputs, cotangents, once=False).entries)
 
 
 def _real_arrays(case: Case, entries: Sequence[Any]) -> dict[int, Array]:
     """The gradients that are arrays of numbers, as real arrays, by input position."""
     arrays = {p: as_array(e) for p, e in zip(case.op.differentiated, entries, strict=False)}
-    return {p: as_real(a).astype(np.float64) for p, a in arrays.items() if a is not None and a.dtype.kind in "fc"}
+    return {
+        p: as_real(a).astype(np.float64, copy=False)
+        for p, a in arrays.items()
+        if a is not None and a.dtype.kind in "fc"
+    }
 
 
 def as_array(entry: Any) -> Array | None:
@@ -195,14 +210,18 @@ def _nudge(x: Array, turn: int, ulps: float) -> Array:
     return np.asarray(np.where(x == 0, x, x + side * np.spacing(x)), x.dtype)
 
 
-def _call(case: Case, inputs: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
-    """Call backward, keep what it changes from spreading, and sort what it returns by differentiated input."""
+def _call(case: Case, inputs: Sequence[Array], cotangents: Sequence[Array], once: bool = True) -> Gradients:
+    """Call backward, keep what it changes from spreading, and sort what it returns by differentiated input.
+
+    Called again, it is watched where that costs nothing: large arrays that it left alone, it leaves alone.
+    """
     assert case.outputs is not None
     watched = {
         **dict(zip(case.op.names, inputs, strict=True)),
         **_numbered("the cotangent", cotangents),
         **_numbered("the output", case.outputs.arrays),
     }
+    watched = {name: x for name, x in watched.items() if once or x.size <= _WATCHED}
     before = {name: np.copy(x) for name, x in watched.items()}
     error, returned = None, None
     try:

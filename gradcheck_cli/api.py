@@ -11,7 +11,7 @@ import numpy as np
 from gradcheck_cli.adapters import Given, op_from
 from gradcheck_cli.checks import resolution_of
 from gradcheck_cli.checks.finding import Finding, Verdict
-from gradcheck_cli.checks.value import Judging
+from gradcheck_cli.checks.value import MAX_EVALS, Judging
 from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import GradientError, UsageError
 from gradcheck_cli.numeric.classic import Classic
@@ -86,6 +86,8 @@ def check(
     call: str | None = None,
     device: str | None = None,
     mode: str = "auto",
+    max_evals: int = MAX_EVALS,
+    max_memory: int | None = None,
     min_resolution: float | None = None,
     eps: float | None = None,
     rtol: float | None = None,
@@ -118,8 +120,8 @@ def check(
         dtype = None if dtype is None else np.dtype(dtype).name
     except TypeError:
         raise UsageError(f"dtype {dtype!r} is no dtype; write for instance float32") from None
-    sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges)
-    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol)))
+    sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges, max_memory=max_memory)
+    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol), max_evals))
     *_, last = run(ops, options)
     assert isinstance(last, RunFinished)
     return Report(last)
@@ -173,16 +175,13 @@ def _ops(
 
 def _speaks_our_contract(backward: Callable[..., Any], given: Given) -> bool:
     """Whether backward can be called as backward(grad, out, *inputs, **params)."""
-    count = len(parse(given.signature).inputs) if given.signature and _is_signature(given.signature) else 0
-    return call_error(backward, 2 + (count or len(given.shapes)), list(given.params)) is None
-
-
-def _is_signature(text: str) -> bool:
-    try:
-        parse(text)
-    except ValueError:  # Op says what is wrong with it.
-        return False
-    return True
+    count = len(given.shapes)
+    if given.signature:
+        try:
+            count = len(parse(given.signature).inputs)
+        except ValueError:  # Op says what is wrong with it.
+            return True
+    return call_error(backward, 2 + count, list(given.params)) is None
 
 
 def _declare(forward: Callable[..., Any], backward: Callable[..., Any], given: Given) -> Op:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ Array = NDArray[Any]
 Alter = Callable[[int, Array], Array]  # (position, plain draw) -> what stands there instead
 
 MAX_ELEMENTS = 10_000_000
+_LITTLE = 4 * 2**30  # bytes
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,34 @@ class Sampling:
     params: Mapping[str, Any] = field(default_factory=dict)
     max_elements: int = MAX_ELEMENTS
     edges: bool | None = None  # None: yes, but beside given shapes only where these are small
+    max_memory: int | None = None  # bytes; half of what the machine has where it is not given
 
     def __post_init__(self) -> None:
-        for name, least in (("seed", 0), ("cases", 1), ("rank", 0), ("max_side", 1), ("max_elements", 1)):
+        for name, least in (
+            ("seed", 0),
+            ("cases", 1),
+            ("rank", 0),
+            ("max_side", 1),
+            ("max_elements", 1),
+            ("max_memory", 1),
+        ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise UsageError(f"{name} is {value!r}; it must be an integer of {least} or more")
         if self.rank is not None and self.rank > MAX_DIMENSIONS:
             raise UsageError(f"rank is {self.rank}; NumPy arrays have at most {MAX_DIMENSIONS} dimensions")
+
+    def check_size(self, op: Op, shapes: Shapes) -> None:
+        """Refuse what is too large before it is allocated; raises ShapeError."""
+        check_size(op, shapes, self.max_elements, self.max_memory or _memory() // 2)
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory; where it does not say, few."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return _LITTLE
 
 
 class Drawer:
@@ -88,7 +110,7 @@ class Drawer:
         cotangent: str = "random",
     ) -> Case:
         """A case with drawn values; `alter` changes them, `edge` says what for."""
-        check_size(self.op, shapes, self.sampling.max_elements)
+        self.sampling.check_size(self.op, shapes)
         inputs = [
             self.operand(position, shape, shapes.sizes, edge or index, attempt, dtype)
             for position, shape in enumerate(shapes.operands)

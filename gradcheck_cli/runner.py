@@ -31,6 +31,7 @@ class Options:
     judging: Judging = field(default_factory=Judging)
     allow_inconclusive: bool = False  # let a gradient through that could be judged in no case
     maxfail: int | None = None  # stop after so many failed cases
+    durations: int = 0  # how many of the slowest ops the report names
 
 
 @dataclass(frozen=True)

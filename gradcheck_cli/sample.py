@@ -14,7 +14,7 @@ from gradcheck_cli.draw import Drawer, Sampling
 from gradcheck_cli.edges import edge_cases
 from gradcheck_cli.errors import ShapeError, UsageError, describe
 from gradcheck_cli.op import Op
-from gradcheck_cli.shapes import Shapes, bound, check_size, family, random_shapes
+from gradcheck_cli.shapes import Shapes, bound, family, random_shapes
 from gradcheck_cli.signature import show
 from gradcheck_cli.stream import in_turn
 
@@ -129,7 +129,7 @@ class Sampler:
         small, problem = [], None
         for shapes in members:
             try:
-                check_size(self.op, shapes, self.sampling.max_elements)
+                self.sampling.check_size(self.op, shapes)
                 small.append(shapes)
             except ShapeError as error:
                 problem = problem or error
@@ -145,7 +145,7 @@ class Sampler:
                 for x, domain in zip(sample.inputs, self.op.domains, strict=True)
             )
             shapes = bound(self.op, [x.shape for x in inputs])
-            check_size(self.op, shapes, self.sampling.max_elements)
+            self.sampling.check_size(self.op, shapes)
             case = None
             for params in self.drawer.combinations(shapes, dict(sample.params)):
                 # The author gave these shapes: loop dimensions are meant.
@@ -199,7 +199,7 @@ class Sampler:
     def _within_limit(self, shapes: Shapes) -> Shapes | None:
         """None, and noted as refused, where a draw has too many elements: nobody asked for this one."""
         try:
-            check_size(self.op, shapes, self.sampling.max_elements)
+            self.sampling.check_size(self.op, shapes)
         except ShapeError:
             self.refused.append(" ".join(map(show, shapes.operands)))
             return None

@@ -12,6 +12,8 @@ from gradcheck_cli.signature import Binding, Operand, Shape, Signature, broadcas
 from gradcheck_cli.stream import Stream, in_turn
 
 MAX_DIMENSIONS = 64  # NumPy's own limit
+# Arrays as large as inputs and outputs together that a check has at the same time: see benchmarks/scale.py.
+_COPIES, _BYTES = 4, 8
 _LOOP_SIDE = 3  # loop dimensions add no new behaviour with their size, only cost
 # Equal sizes, in every fourth case, hide a swapped axis from the shape check, so that the value check gets to see it.
 _SQUARE = (True, False, False, False)
@@ -94,8 +96,8 @@ def random_shapes(
     return bound(op, [part + core for part, core in zip(chosen, cores, strict=True)])
 
 
-def check_size(op: Op, shapes: Shapes, limit: int) -> None:
-    """Refuse shapes with too many dimensions or elements, before anything is allocated; raises ShapeError."""
+def check_size(op: Op, shapes: Shapes, limit: int, memory: int) -> None:
+    """Refuse shapes with too many dimensions, elements or bytes, before anything is allocated; raises ShapeError."""
     outputs = op.gufunc.output_shapes(op.gufunc.bind(shapes.operands, op.names)) or ()
     names = [*op.names, *(["the output"] * len(outputs))]
     for name, shape in zip(names, (*shapes.operands, *outputs), strict=True):
@@ -108,6 +110,11 @@ def check_size(op: Op, shapes: Shapes, limit: int) -> None:
             raise ShapeError(
                 f"{op.name}: {name} {show(shape)} has {count:,} elements; the limit is {limit:,} (--max-elements)"
             )
+    needed = _COPIES * _BYTES * sum(math.prod(shape) for shape in (*shapes.operands, *outputs))
+    if needed > memory:
+        listed = " ".join(map(show, shapes.operands))
+        limits = f"about {needed / 1e9:.2g} GB; the limit is {memory / 1e9:.2g} GB (--max-memory)"
+        raise ShapeError(f"{op.name}: {listed} would take {limits}")
 
 
 def _missing_variants(

@@ -14,6 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.blocks import blocks
+
 T = TypeVar("T")
 
 
@@ -59,10 +61,12 @@ class Stream:
 
     def dyadic(self, shape: tuple[int, ...], bits: int = 3) -> NDArray[np.float64]:
         """Signed numbers of few mantissa bits in +-[1/2, 3/2]: none near zero, so that none hides an error."""
-        steps = 2**bits
-        magnitude = 0.5 + self.integers(steps + 1, shape) / steps
-        signed: NDArray[np.float64] = np.where(self.integers(2, shape) == 1, magnitude, -magnitude)
-        return signed
+        steps, found = 2**bits, np.empty(math.prod(shape))
+        for (part,) in blocks(found):
+            part[...] = 0.5 + self._bits.random_raw(part.size) % np.uint64(steps + 1) / steps
+        for (part,) in blocks(found):
+            np.negative(part, out=part, where=self._bits.random_raw(part.size) & np.uint64(1) == 0)
+        return found.reshape(shape)
 
 
 def in_turn(options: Sequence[T], index: int, *keys: object) -> T:

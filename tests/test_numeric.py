@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from gradcheck_cli.checks.judgement import differentiate  # type: ignore[attr-defined]  # the engine in use
 from gradcheck_cli.numeric import classic
 from gradcheck_cli.numeric.classic import Classic
-from gradcheck_cli.numeric.curves import Direction, ForwardCurves
+from gradcheck_cli.numeric.curves import ForwardCurves
+from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Estimates, FloatArray, IntArray, Outcome, Samples
 
 Function = Callable[[Any], Any]

@@ -295,7 +295,7 @@ def huge(*shapes: Shape) -> Shapes:
 def test_what_is_too_large_is_refused_before_it_is_allocated(shapes: Shapes, message: str) -> None:
     """Operands and outputs, by dimensions and by elements."""
     with pytest.raises(ShapeError) as caught:
-        check_size(ADD, shapes, 10_000_000)
+        check_size(ADD, shapes, 10_000_000, 2**40)
 
     assert str(caught.value).startswith(message)
 

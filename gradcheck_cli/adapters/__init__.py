@@ -95,7 +95,7 @@ def op_from(
     setattr(module, name, forward)
     target = next((t for t in targets_of(module, name) if t.answers_to(name)), None)
     if target is None:
-        raise UsageError(f"{name} has no backward that could be found; what would fit: {_FITS}")
+        raise UsageError(f"{name}: needs an Op, or a forward and a backward; what is recognised: {_FITS}")
     return _op(target, given, alone=True)
 
 

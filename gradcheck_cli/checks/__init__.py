@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,13 @@ def examine(case: Case, judging: Judging) -> CaseResult:
     returned = gradients(case)
     findings += check_structure(case, returned)
     exact = {p: as_real(g) for p, g in usable(returned, case).items()}
+
+    @cache
+    def floors() -> dict[int, Array]:
+        found = rounding(case, exact)
+        return {p: floor + _coarser(case, p) for p, floor in found.items()} if case.edge else found
+
     with quiet():
-        floors = rounding(case, exact)
-        if case.edge:
-            floors = {p: floor + _coarser(case, p) for p, floor in floors.items()}
         behaviour = check_behaviour(case, exact, floors)
         results, wrong = check_values(case, exact, floors, judging)
     # What is not even linear, or not twice the same, has no value to be compared.

@@ -6,15 +6,16 @@ rounding: scaling by a power of two moves no digit, a sum moves the last ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.analytic import again
-from gradcheck_cli.case import Case
+from gradcheck_cli.analytic import again, least_rounding
+from gradcheck_cli.blocks import largest, largest_gap
+from gradcheck_cli.case import Case, natural_slope
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.source import name_of
 from gradcheck_cli.stream import Stream, in_turn
@@ -38,10 +39,17 @@ class _Difference:
     wanted: float
 
 
-def check_behaviour(case: Case, gradients: Gradients, floors: Gradients) -> list[Finding]:
-    """At most one finding per input: what comes later may be the consequence of what came first."""
+def check_behaviour(case: Case, gradients: Gradients, floors: Callable[[], Gradients]) -> list[Finding]:
+    """At most one finding per input: what comes later may be the consequence of what came first.
+
+    `floors` are measured only if something differs by more than the least that rounding may do.
+    """
+    natural = natural_slope(case)
+    least = {p: np.asarray(least_rounding(case, p, g, natural)[1]) for p, g in gradients.items()}
     found: dict[int, Finding] = {}
-    for finding, position in _all(case, gradients, floors):
+    if not any(_all(case, gradients, least)):
+        return []
+    for finding, position in _all(case, gradients, floors()):
         found.setdefault(position, finding)
     return list(found.values())
 
@@ -139,6 +147,8 @@ def _differences(got: Gradients, wanted: Gradients, floors: Gradients) -> Iterat
         if ours.shape != theirs.shape or not ours.size:
             continue
         with np.errstate(all="ignore"):
+            if largest_gap(ours, theirs) <= _FLOORS * np.min(floors[position]):
+                continue
             gap = np.abs(ours - theirs) - _FLOORS * floors[position] - _last(theirs)
         gap = np.where(np.isfinite(gap), gap, -1.0)
         worst = int(np.argmax(gap))
@@ -149,8 +159,10 @@ def _differences(got: Gradients, wanted: Gradients, floors: Gradients) -> Iterat
 
 
 def _last(x: Array) -> float:
-    finite = np.abs(x[np.isfinite(x)])
-    return _LAST * 2.0**-52 * float(np.max(finite, initial=0.0))
+    size = largest(x)
+    if not np.isfinite(size):
+        size = float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
+    return _LAST * 2.0**-52 * size
 
 
 def _times(arrays: Gradients, factor: float) -> dict[int, Array]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck_cli.case import Case
 from gradcheck_cli.domain import Domain
-from gradcheck_cli.numeric.curves import Direction
+from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.pairs import as_real
 from gradcheck_cli.stream import Stream
 
@@ -16,18 +16,35 @@ from gradcheck_cli.stream import Stream
 # this is a matter of time: 64 keep `run matmul --shape 2,3,4,5` at a fifth of a second, 256 tripled it.
 FULL = 64
 PROBES = 3  # random directions through all entries of a larger input: an error would have to cancel in each of them
+FEW = 4  # single entries of a large input at a first look
+_BITS = 12  # mantissas so long that two errors seldom cancel, and short enough for x + t v to be exact
 SPREAD = 16  # and single entries of it, which neither cancel nor meet each other's kinks
 
 
-def directions_of(case: Case, position: int, mode: str) -> list[Direction]:
-    """What one input is asked: every coordinate (`full`), or random directions and a few coordinates (`probe`)."""
+def directions_of(case: Case, position: int, mode: str, most: int) -> list[Direction]:
+    """What one input is asked: every coordinate (`full`, if they are not more than `most`), or random directions too.
+
+    Beside directions (`probe`) a few coordinates are asked.
+    """
     size = as_real(case.inputs[position]).size
-    if mode == "full" or (mode == "auto" and size <= FULL):
+    if size <= most and (mode == "full" or (mode == "auto" and size <= FULL)):
         return list(coordinates(case, position))
-    starts = np.linspace(0, size, min(SPREAD, size), endpoint=False).astype(int)
+    return [*_probes(case, position), *coordinates(case, position, few(case, position, SPREAD))]
+
+
+def few(case: Case, position: int, count: int = FEW) -> list[int]:
+    """Some entries of an input, spread over it."""
+    size = as_real(case.inputs[position]).size
+    starts = np.linspace(0, size, min(count, size), endpoint=False).astype(int)
     stream = Stream(case.op.name, case.seed, case.index, "entries", position)
-    entries = [int(start) + stream.one(max(size // SPREAD, 1)) for start in starts]
-    return [*_probes(case, position), *coordinates(case, position, entries)]
+    return [int(start) + stream.one(max(size // count, 1)) for start in starts]
+
+
+def through_all(case: Case, position: int) -> Direction:
+    """One random direction through all entries of an input: an error in any of them shows in its slope."""
+    stream = Stream(case.op.name, case.seed, case.index, "through all", position)
+    step = stream.dyadic(as_real(case.inputs[position]).shape, _BITS)
+    return Direction(((position, case.op.domains[position].project(step)),), random=True)
 
 
 def coordinates(case: Case, position: int, entries: Sequence[int] | None = None) -> Iterator[Direction]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.blocks import largest, largest_gap
 from gradcheck_cli.case import REFUSALS, Case
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.errors import describe
@@ -54,7 +55,7 @@ def check_forward(case: Case) -> Iterator[Finding]:
 def _shapes(case: Case) -> Iterator[Finding]:
     assert case.outputs is not None
     signature = case.op.gufunc
-    expected = signature.output_shapes(signature.bind(case.shapes, case.op.names))
+    expected = signature.output_shapes(case.binding)
     actual = tuple(y.shape for y in case.outputs.arrays)
     if expected is None or expected == actual:
         return
@@ -129,7 +130,9 @@ def _values(case: Case) -> Iterator[Finding]:
         repeats = False
     if repeats and case.layout != "C":
         yield from _layout(case, outputs)
-    if not repeats:
+    if repeats:
+        yield from _pattern(case, outputs)
+    else:
         yield Finding(
             "GC405",
             "nondeterministic",
@@ -138,6 +141,46 @@ def _values(case: Case) -> Iterator[Finding]:
             f"{name_of(case.op.forward)} gives another answer when it is called again with the same inputs",
             "take randomness from an input or a seeded param, so that forward is a function",
         )
+
+
+def _pattern(case: Case, outputs: Sequence[NDArray[Any]]) -> Iterator[Finding]:
+    """GC403, where what one loop gets shows in the output of another: the signature says that loops do not mix.
+
+    Values are taken from a neighbouring loop, so that they stay in the domain. One axis is tried, another in each case.
+    """
+    loop = case.binding.loop
+    axes = [axis for axis, size in enumerate(loop) if size > 1]
+    if not case.op.gufunc.has_loops or not axes or not outputs:
+        return
+    axis = axes[case.index % len(axes)]
+    inputs, moved = [], False
+    for x, own in zip(case.inputs, case.binding.loops, strict=True):
+        place = axis - len(loop) + len(own)
+        copy = np.array(x, order="C")
+        if place >= 0 and own[place] > 1:
+            turned = np.moveaxis(copy, place, 0)
+            turned[0] = turned[1]
+            moved = True
+        inputs.append(copy)
+    try:
+        with quiet():
+            answers = [y for y in case.op.run(inputs, case.params).arrays if y.dtype.kind in "fc"]
+    except Exception:  # Two equal rows may be more than a forward can bear.
+        return
+    for before, after in zip(outputs, answers, strict=False):
+        if not moved or after.shape != before.shape:
+            continue
+        if not _alike(*(np.moveaxis(y, axis, 0)[1:] for y in (after, before))):
+            yield Finding(
+                "GC403",
+                "contradicts_signature",
+                Severity.FAILURE,
+                case,
+                f"{name_of(case.op.forward)} mixes loops: with other inputs at index 0 of axis {axis}, its output "
+                f"changes elsewhere, too; {case.op.gufunc.text} promises that it does not",
+                "write that dimension into the signature, as in (n)->(n), or leave out the arrow",
+            )
+            return
 
 
 def _layout(case: Case, outputs: Sequence[NDArray[Any]]) -> Iterator[Finding]:
@@ -180,9 +223,7 @@ def _cancelled(case: Case) -> float:
 
 def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """Equal beyond rounding: threads may add up in another order."""
-    return a.shape == b.shape and bool(
-        np.all(np.abs(a - b) <= 64 * np.finfo(b.dtype).eps * np.max(np.abs(b), initial=0))
-    )
+    return a.shape == b.shape and largest_gap(a, b) <= 64 * np.finfo(b.dtype).eps * largest(b)
 
 
 def _shapes_text(shapes: tuple[tuple[int, ...], ...]) -> str:

@@ -7,7 +7,6 @@ is smooth: the slopes at a few points beside the edge are asked instead.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.case import Case
-from gradcheck_cli.checks.judgement import Judgement, quotients, slopes_along, unknown
+from gradcheck_cli.checks.judgement import Judgement, quotients, slopes_within, unknown
 from gradcheck_cli.checks.oracle import Oracle
-from gradcheck_cli.numeric.curves import Direction
+from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Outcome
 from gradcheck_cli.stream import Stream
 
@@ -55,13 +54,13 @@ def forgive(case: Case, oracle: Oracle, judgement: Judgement) -> Judgement:
     if not rows.size or not _pieces_or_steps(case, oracle, judgement, int(np.argmax(_gaps(judgement)))):
         return judgement
     claimed, measured = judgement.claimed[rows], judgement.measured.take(rows)
-    far, near = (_hull(list(_beside(case, oracle, distance, _NEIGHBOURS)), directions) for distance in (_FAR, _NEAR))
+    far, near = (_hull(case, oracle, directions, d, range(_NEIGHBOURS)) for d in (_FAR, _NEAR))
     wide = near[1] - near[0] > np.maximum(far[1] - far[0], 0) / _SHRINKS
     slack = measured.bar
     missed = np.flatnonzero(wide & ~((near[0] - slack <= claimed) & (claimed <= near[1] + slack)))
     if missed.size:
-        more = itertools.islice(_beside(case, oracle, _NEAR, _MANY_NEIGHBOURS), _NEIGHBOURS, None)
-        low, high = _hull(list(more), [directions[row] for row in missed])
+        more = range(_NEIGHBOURS, _MANY_NEIGHBOURS)
+        low, high = _hull(case, oracle, [directions[row] for row in missed], _NEAR, more)
         near[0][missed], near[1][missed] = np.minimum(near[0][missed], low), np.maximum(near[1][missed], high)
     between = wide & (near[0] - slack <= claimed) & (claimed <= near[1] + slack)
     judgement = judgement.put(
@@ -87,9 +86,8 @@ def _pieces_or_steps(case: Case, oracle: Oracle, judgement: Judgement, row: int)
     directions, gap = [judgement.directions[row]], judgement.deviation[row]
     measured, claimed = judgement.measured.value[row : row + 1], judgement.claimed[row : row + 1]
     low = high = float(measured[0])
-    beside = _beside(case, oracle, _NEAR, _MANY_NEIGHBOURS if _tied(case) else _FEW_NEIGHBOURS)
-    while some := list(itertools.islice(beside, _FEW_NEIGHBOURS)):
-        lows, highs = _hull(some, directions)
+    for start in range(0, _MANY_NEIGHBOURS if _tied(case) else _FEW_NEIGHBOURS, _FEW_NEIGHBOURS):
+        lows, highs = _hull(case, oracle, directions, _NEAR, range(start, start + _FEW_NEIGHBOURS))
         low, high = min(low, float(lows[0])), max(high, float(highs[0]))
         # Pieces differ by as much as is claimed too much; what bends smoothly does not, so near by.
         if not high - low < gap / 16:
@@ -102,9 +100,9 @@ def _tied(case: Case) -> bool:
     return any(np.unique(x).size < x.size for x in case.inputs if x.dtype.kind in "fc")
 
 
-def _beside(case: Case, oracle: Oracle, distance: float, count: int) -> Iterator[Oracle]:
-    """The same oracle at points beside the case, inside the domain."""
-    for number in range(count):
+def _beside(case: Case, oracle: Oracle, distance: float, numbers: range) -> Iterator[Oracle]:
+    """The same oracle at some of the points beside the case, inside the domain."""
+    for number in numbers:
         inputs = list(oracle.inputs)
         for position in case.op.differentiated:
             x, domain = inputs[position], case.op.domains[position]
@@ -121,13 +119,15 @@ def _beside(case: Case, oracle: Oracle, distance: float, count: int) -> Iterator
         yield replace(oracle, inputs=inputs)
 
 
-def _hull(oracles: list[Oracle], directions: list[Direction]) -> tuple[Array, Array]:
-    """The smallest and largest slope along each direction, bars included, over several points."""
+def _hull(
+    case: Case, oracle: Oracle, directions: list[Direction], distance: float, numbers: range
+) -> tuple[Array, Array]:
+    """The smallest and largest slope along each direction, bars included, over several points beside the case."""
     low = np.full(len(directions), np.inf)
     high = -low
-    for oracle in oracles:
+    for beside in _beside(case, oracle, distance, numbers):
         try:
-            slopes = slopes_along(oracle, directions)
+            slopes = slopes_within(beside, directions, distance)
         except Exception:  # Beside a tiny positive definite matrix there may be none.
             slopes = unknown(len(directions))
         known = np.isfinite(slopes.bar) & np.isfinite(slopes.value)

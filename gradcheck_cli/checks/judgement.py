@@ -5,6 +5,7 @@ For a cotangent w and a direction v, the slope of t -> <w, f(x + t v)> must be <
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,15 @@ from gradcheck_cli.checks.oracle import Oracle
 from gradcheck_cli.numeric import classic
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.numeric.complex_step import sharpen
-from gradcheck_cli.numeric.curves import Direction, ForwardCurves
+from gradcheck_cli.numeric.curves import ForwardCurves
+from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Estimates, FloatArray, Outcome, concatenate
 from gradcheck_cli.numeric.ladder import SECOND_LOOK, differentiate
+from gradcheck_cli.numeric.quick import look
 
 Array = NDArray[Any]
 
+_WELL_WITHIN, _ROUGH = 3, 1e-6  # halvings of a distance; bars, relative to the largest slope, that are good enough
 _WIDE = 1e-9  # of the largest slope: a bar that the complex step should try to narrow
 _QUOTIENT = 4.0  # roundings that a plain difference quotient may be off by
 _AT_ONCE = 2**24  # directions times outputs that are differentiated at once
@@ -147,6 +151,19 @@ def slopes_along(oracle: Oracle, directions: Sequence[Direction]) -> Slopes:
     return _slopes(_differentiate(oracle, directions), np.zeros(len(directions)))
 
 
+def slopes_within(oracle: Oracle, directions: Sequence[Direction], distance: float) -> Slopes:
+    """The same of a function that is smooth only so far around, in units of what moves; by few steps where these do."""
+    first = -round(math.log2(distance)) + _WELL_WITHIN
+    curves = _curves(oracle, directions, projected=True)
+    seen = look(curves, (first, first + 1))
+    value, bar = seen.value[:, 0], seen.bar[:, 0]
+    slopes = Slopes(value, bar, value, value, np.zeros(len(directions), int))
+    rough = np.flatnonzero(~(bar <= _ROUGH * np.max(np.abs(value), initial=0.0, where=np.isfinite(value))))
+    if not rough.size:
+        return slopes
+    return slopes.put(rough, slopes_along(oracle, [directions[int(row)] for row in rough]))
+
+
 def unknown(count: int) -> Slopes:
     """Slopes of which nothing is known."""
     nothing = np.full(count, np.nan)
@@ -223,7 +240,8 @@ def _differentiate(oracle: Oracle, directions: Sequence[Direction], stretch: flo
 
 def _curves(oracle: Oracle, directions: Sequence[Direction], projected: bool) -> ForwardCurves:
     weights = oracle.weights if projected else None
-    return ForwardCurves(oracle.forward, oracle.inputs, directions, oracle.limits, weights, oracle.analytic)
+    points = oracle.points
+    return ForwardCurves(points.forward, points.inputs, directions, oracle.limits, weights, oracle.analytic, points)
 
 
 def _slopes(estimates: Estimates, floor: FloatArray) -> Slopes:

@@ -9,21 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.blocks import largest
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks.directions import coordinates, directions_of, joint
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.generalised import at_an_edge, forgive
 from gradcheck_cli.checks.judgement import Judgement, glance, judge
 from gradcheck_cli.checks.oracle import Oracle, oracle_of
+from gradcheck_cli.checks.quick import Floors, agreements
 from gradcheck_cli.codes import CAUSES
 from gradcheck_cli.edges.values import SCALES
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.numeric.classic import Classic
-from gradcheck_cli.numeric.curves import Direction
+from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Outcome
 
 Array = NDArray[Any]
 
+MAX_EVALS = 1_000_000  # forward evaluations for one question: a thousand entries take 30,000
+_PER_ENTRY, _QUICK_ENTRY = 28, 10  # that the ladder and a first look take for an entry, at the most
 MODES = ("auto", "full", "probe")
 MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}  # a pass must have been able to see this much
 _LOCATE = 64  # entries to look at beside the one that is shown, after a random direction found a failure
@@ -40,10 +44,18 @@ class Judging:
     mode: str = "auto"
     min_resolution: float | None = None  # None: by dtype
     tolerances: Classic | None = None
+    max_evals: int = MAX_EVALS  # forward evaluations that one question asked of a case may take
+
+    @property
+    def columns(self) -> int:
+        """How many entries may be asked one by one."""
+        return self.max_evals // _PER_ENTRY
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UsageError(f"mode {self.mode!r} is none of {', '.join(MODES)}")
+        if not isinstance(self.max_evals, int) or self.max_evals < 1:
+            raise UsageError(f"max_evals is {self.max_evals!r}; it must be an integer of 1 or more")
         least = self.min_resolution
         if least is not None and not 0 < least < 1:
             raise UsageError(f"min_resolution is {least!r}; it must lie between 0 and 1")
@@ -67,11 +79,11 @@ class InputResult:
 
 
 def check_values(
-    case: Case, gradients: Mapping[int, Array], floors: Mapping[int, Array], judging: Judging
+    case: Case, gradients: Mapping[int, Array], floors: Floors, judging: Judging
 ) -> tuple[list[InputResult], list[Finding]]:
     """Judge the gradient of every input in `gradients`, all in one go.
 
-    `gradients` and `floors` (backward's own rounding) are real arrays by input position.
+    `gradients` and what `floors` returns (backward's own rounding) are real arrays by input position.
     """
     check = _ValueCheck(case, gradients, floors, judging)
     for position in gradients:
@@ -83,35 +95,42 @@ def check_values(
 class _ValueCheck:
     """The value check of one case: directions for every input, judged together, told apart afterwards."""
 
-    def __init__(
-        self, case: Case, gradients: Mapping[int, Array], floors: Mapping[int, Array], judging: Judging
-    ) -> None:
+    def __init__(self, case: Case, gradients: Mapping[int, Array], floors: Floors, judging: Judging) -> None:
         self.case, self.judging = case, judging
         self.oracle: Oracle = oracle_of(case)
         self.gradients = gradients
         self.results: list[InputResult] = []
         self.findings: list[Finding] = []
-        zeros = {p: np.zeros(g.shape) for p, g in self.gradients.items()}
-        self.floors: Mapping[int, Array] = zeros if judging.tolerances else floors
+        self._floors = floors
         self.finite = [p for p, g in self.gradients.items() if g.size and np.all(np.isfinite(g))]
-        asked = {p: directions_of(case, p, judging.mode) for p in self.finite}
+        self.agreed = {} if judging.tolerances else self._agreed()
+        self.doubtful = [p for p in self.finite if p not in self.agreed]
+        asked = {p: directions_of(case, p, judging.mode, judging.columns) for p in self.doubtful}
         self.rows: dict[int, range] = {}
         directions: list[Direction] = []
         for position, own in asked.items():
             self.rows[position] = range(len(directions), len(directions) + len(own))
             directions += own
-        if self.finite:
+        if self.doubtful:
             if case.edge not in SCALES:
                 directions.append(joint(case, self.finite))
             self.judgement = self._judge(directions)
             if self.judgement.wrong.any() and not judging.tolerances and at_an_edge(case):
                 self.judgement = forgive(case, self.oracle, self.judgement)
 
+    @property
+    def floors(self) -> Mapping[int, Array]:
+        """What backward itself may round, by input position; nothing in the classic test."""
+        zeros = {p: np.zeros(g.shape) for p, g in self.gradients.items()}
+        return zeros if self.judging.tolerances else self._floors()
+
     def judge_input(self, position: int) -> None:
         """Result and findings for one input."""
         name, gradient = self.case.op.names[position], self.gradients[position]
         if not gradient.size:  # Its shape is all there is to be right or wrong about.
             self.results.append(InputResult(name, True, None, None, "empty"))
+        elif position in self.agreed:
+            self.results.append(self.agreed[position])
         elif position not in self.finite:
             self._judge_not_finite(position)
         else:
@@ -119,7 +138,7 @@ class _ValueCheck:
 
     def judge_jointly(self) -> None:
         """Every input by the same step; only a failure tells anything new."""
-        asked = bool(self.finite) and self.case.edge not in SCALES
+        asked = bool(self.doubtful) and self.case.edge not in SCALES
         if not asked or any(f.severity >= Severity.FAILURE for f in self.findings):
             return
         together = self.judgement.take([len(self.judgement.directions) - 1])
@@ -127,6 +146,21 @@ class _ValueCheck:
             names = " and ".join(self.case.op.names[p] for p in self.finite)
             where = f"moving every entry of {names} by the same step, the gradient along it"
             self._add("GC201", "wrong_jointly", Severity.FAILURE, None, _difference(where, together, 0))
+
+    def _agreed(self) -> dict[int, InputResult]:
+        """Gradients that a first look finds nothing wrong with, as finely as it must be seen."""
+        found = {}
+        judging, most = self.judging, self.judging.max_evals // _QUICK_ENTRY
+        seen = agreements(self.case, self.oracle, self.gradients, self._floors, self.finite, judging.mode, most)
+        for position, a in seen.items():
+            size = max(largest(self.gradients[position]), a.largest)
+            scale = size if size > a.resolution else self.oracle.variation(position) or size or 1.0
+            resolution = a.resolution / scale
+            if resolution <= self._limit(position):
+                shown = resolution if resolution > _NOTHING_TO_SEE else None
+                name, method = self.case.op.names[position], "full" if a.full else "probe"
+                found[position] = InputResult(name, True, a.deviation / scale, shown, method)
+        return found
 
     def _judge_finite(self, position: int, judgement: Judgement) -> None:
         name = self.case.op.names[position]
@@ -152,7 +186,7 @@ class _ValueCheck:
 
     def _lost_among_kinks(self, position: int, judgement: Judgement) -> bool:
         """Whether directions through many entries met too many kinks or jumps, and single entries may do better."""
-        hopeful = self.gradients[position].size <= _FEW and self.judging.mode == "auto"
+        hopeful = self.gradients[position].size <= min(_FEW, self.judging.columns) and self.judging.mode == "auto"
         return hopeful and not judgement.wrong.any() and not judgement.judged.all()
 
     def _judge_not_finite(self, position: int) -> None:
@@ -189,7 +223,8 @@ class _ValueCheck:
             return judgement.take(single)
         size = self.gradients[position].size
         found = self._bisect(position, judgement.directions[int(np.argmax(judgement.wrong))])
-        others = np.linspace(0, size - 1, min(_LOCATE, size) if size <= _LARGE else 0).astype(int)
+        count = min(_LOCATE, size, self.judging.columns) if size <= _LARGE else 0
+        others = np.linspace(0, size - 1, count).astype(int)
         entries = np.unique(np.array([*others, *found], dtype=int)).tolist()
         along = self._judge(list(coordinates(self.case, position, entries))) if entries else judgement
         return along if along.wrong.any() else judgement

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradcheck_cli.cli.complete import complete_targets
-from gradcheck_cli.cli.types import DomainType, FiniteFloat, Integer, Names, ReportTarget, Setting, ShapeType
+from gradcheck_cli.cli.types import Bytes, DomainType, FiniteFloat, Integer, Names, ReportTarget, Setting, ShapeType
 from gradcheck_cli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Every coordinate (full), random directions (probe), or by size.",
 )
+@click.option(
+    "--max-evals",
+    type=Integer(least=1),
+    default=1_000_000,
+    show_default=True,
+    help="Forward calls for one question; an input too large for it is asked along directions.",
+)
+@click.option("--max-memory", type=Bytes(), help="Skip or refuse what needs more: 500MB, 2GB.  [half of the machine's]")
 @click.option("--min-resolution", type=FiniteFloat(above=0), help="Coarsest pass.  [1e-3; float32 1e-2]")
 @click.option("--allow-inconclusive", is_flag=True, help="Let a gradient through that no case could judge.")
 @click.option("--eps", type=FiniteFloat(above=0), help="Step of the classic test.  [1e-6]")
@@ -62,6 +70,7 @@ if TYPE_CHECKING:
 @click.option("--maxfail", type=Integer(least=1), help="Stop after so many failed cases.")
 @click.option("--lf", "last_failed", is_flag=True, help="Only rerun the failures that were saved.")
 @click.option("--save/--no-save", default=True, show_default=True, help="Save failures in .gradcheck/failures.")
+@click.option("--durations", type=Integer(), default=0, metavar="N", help="Name the N slowest ops.")
 @click.option("--report", multiple=True, type=ReportTarget(), help="Also write json=PATH (- is stdout).")
 @click.option("-v", "--verbose", is_flag=True, help="One line per case, and inconclusive cases too.")
 @click.option("-q", "--quiet", is_flag=True, help="Only what is wrong, and the summary.")
@@ -176,7 +185,7 @@ def _place(source: str | None) -> Path | str | None:
 _OF_DRAWING = (
     *("shape", "rank", "max_side", "max_elements", "cases", "edges", "broadcast", "dtype", "param", "seed"),
     *("signature", "domain", "wrt", "call", "device"),
-    *("mode", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
+    *("mode", "max_evals", "max_memory", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
 )
 _FLAGS = {"exitfirst": "-x"}
 
@@ -228,8 +237,9 @@ def _options(options: dict[str, Any]) -> Options:
         params=dict(options["param"]),
         max_elements=options["max_elements"],
         edges=options["edges"],
+        max_memory=options["max_memory"],
     )
     classic = tolerances(options["eps"], options["rtol"], options["atol"])
-    judging = Judging(options["mode"], options["min_resolution"], classic)
+    judging = Judging(options["mode"], options["min_resolution"], classic, options["max_evals"])
     maxfail = 1 if options["exitfirst"] else options["maxfail"]
-    return Options(sampling, judging, options["allow_inconclusive"], maxfail)
+    return Options(sampling, judging, options["allow_inconclusive"], maxfail, options["durations"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+_BYTES = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)\s*(?P<unit>[KMGT]?)(?P<binary>i?)B?", re.ASCII | re.IGNORECASE)
 _SHAPE = re.compile(r"\(?\s*(?P<sides>[0-9]+(\s*,\s*[0-9]+)*\s*,?)?\s*\)?", re.ASCII)
 
 
@@ -51,6 +52,21 @@ class Integer(click.ParamType):
         if int(text) < self.least:
             self.fail(f"{text} must be {self.least} or more", param, ctx)
         return int(text)
+
+
+class Bytes(click.ParamType):
+    """An amount of memory: 500MB, 2GB, 1.5GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = _BYTES.fullmatch(value.strip())
+        if match is None or not 1 <= float(match["number"]) < 1e15:
+            self.fail(f"{value!r} is not an amount of memory; write 500MB or 2GB", param, ctx)
+        base = 1024 if match["binary"] else 1000
+        return int(float(match["number"]) * base ** " KMGT".index((match["unit"] or " ").upper()))
 
 
 class ShapeType(click.ParamType):

@@ -16,7 +16,7 @@ from gradcheck_cli.checks.directions import coordinates
 from gradcheck_cli.checks.judgement import Slopes, jacobian, slopes_along
 from gradcheck_cli.checks.oracle import Oracle, oracle_of
 from gradcheck_cli.checks.structure import usable
-from gradcheck_cli.numeric.curves import Direction
+from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Outcome
 from gradcheck_cli.pairs import as_real
 from gradcheck_cli.signature import show

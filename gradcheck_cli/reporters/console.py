@@ -151,11 +151,27 @@ def _summary(run: RunFinished) -> Text:
         f"{count(refused, 'edge')} refused by forward, or too large" if refused else "",
         *(f"{printable(result.op.name)}: {printable(note)}" for result in run.ops for note in result.op.notes),
         str(run.options.judging.tolerances or ""),
+        _methods(run),
+        _slowest(run),
         run.stopped or "",
     ]
     for remark in filter(None, remarks):
         line.append(f"\n {remark}")
     return line
+
+
+def _methods(run: RunFinished) -> str:
+    """How gradients were looked at, where some are too large to ask for each entry."""
+    asked = Counter(i.method for result in run.ops for case in result.cases for i in case.inputs if i.judged)
+    if not asked["probe"]:
+        return ""
+    along = f"{count(asked['probe'], 'gradient')} along random directions and in some entries"
+    return f"{along}, {asked['full']} in every entry" if asked["full"] else along
+
+
+def _slowest(run: RunFinished) -> str:
+    slowest = sorted(run.ops, key=lambda result: -result.seconds)[: run.options.durations]
+    return "slowest: " + ", ".join(f"{r.op.name} {r.seconds:.2f} s" for r in slowest) if slowest else ""
 
 
 _SUMMARY_WORDS = {

@@ -1,0 +1,66 @@
+"""Directions in input space, and what is known of them without calling anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.blocks import blocks, largest
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A direction in input space: for each input that moves, a flat coordinate or an array of the input's shape."""
+
+    moves: tuple[tuple[int, int | Array], ...]
+    entry: int | None = None  # which single entry it asks about, if it does (a domain may move others along)
+    random: bool = False  # signs drawn at random: independent of whatever they are multiplied with
+
+    def dot(self, gradients: Mapping[int, Array]) -> float:
+        """<v, g>, where `gradients` has an array for each input that moves."""
+        total = 0.0
+        for position, step in self.moves:
+            gradient = gradients[position]
+            with np.errstate(all="ignore"):
+                if isinstance(step, int):
+                    total += float(gradient.reshape(-1)[step])
+                else:
+                    total += sum(float(np.sum(g * v)) for g, v in blocks(gradient, step))
+        return total
+
+    def weigh(self, sizes: Mapping[int, Array]) -> float:
+        """How far errors of that size may move <v, g>: sum |v_i| |size_i|, or their norm where v is random.
+
+        Whatever errors have in common, random signs add them up like a walk.
+        """
+        power = 2 if self.random else 1
+        weighed = Direction(tuple((p, s if isinstance(s, int) else np.abs(s) ** power) for p, s in self.moves))
+        total = weighed.dot({position: np.abs(size) ** power for position, size in sizes.items()})
+        return float(total ** (1 / power))
+
+    def largest(self, inputs: Sequence[Array]) -> float:
+        """The largest |x| over the entries that move."""
+        moving = (inputs[p].reshape(-1)[s : s + 1] if isinstance(s, int) else inputs[p] for p, s in self.moves)
+        return max([0.0, *map(largest, moving)])  # in this order: NaN is no size
+
+    def borders(self, inputs: Sequence[Array], limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        """The range of t in which every moving input of x + t v stays within its limits."""
+        low, high = -np.inf, np.inf
+        for position, step in self.moves:
+            least, most = limits[position]
+            if least == -np.inf and most == np.inf:
+                continue
+            x = inputs[position].reshape(-1)
+            v = np.ones(1) if isinstance(step, int) else np.asarray(step, np.float64).reshape(-1)
+            x = x[step : step + 1] if isinstance(step, int) else x
+            with np.errstate(all="ignore"):
+                down, up = (least - x) / v, (most - x) / v
+            down, up = np.minimum(down, up)[v != 0], np.maximum(down, up)[v != 0]
+            low, high = max(low, float(np.max(down, initial=-np.inf))), min(high, float(np.min(up, initial=np.inf)))
+        return low, high
