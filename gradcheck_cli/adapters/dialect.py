@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import CodeType, ModuleType
+from types import CellType, CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from gradcheck_cli.op import Array
 
 FRAMEWORKS = ("torch", "jax", "autograd")
+_EMPTY = CellType()  # of a name that an enclosing function has not given a value yet
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,11 @@ def _mentioned(value: Any) -> list[Any]:
     if space is None:
         return []
     found = []
+    cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+    enclosed = {name: cell.cell_contents for name, cell in cells if cell != _EMPTY}
     for code in _codes(value):
-        for name in code.co_names:
-            target = space.get(name)
+        for name in (*code.co_names, *code.co_freevars):
+            target = enclosed.get(name, space.get(name))
             if isinstance(target, ModuleType) or callable(target):
                 mine = isinstance(target, ModuleType) or getattr(target, "__module__", "") == space.get("__name__")
                 if mine or _home(target) in FRAMEWORKS:
