@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from gradcheck_cli.adapters import Given, ops_of, targets_of
+from gradcheck_cli.adapters import Given, Target, ops_of, targets_of
 from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
@@ -65,8 +65,8 @@ def installed_ops() -> list[Op]:
     return ops
 
 
-def named_in(target: str) -> list[str] | None:
-    """The names of what a file or module without declarations holds, as far as a target means them; else None.
+def recognised(target: str) -> list[Target] | None:
+    """What a file or module without declarations holds, as far as a target means it; None for declared ops.
 
     That needs nothing said about shapes.
     """
@@ -76,7 +76,8 @@ def named_in(target: str) -> list[str] | None:
     module, where, _ = _module_of(target)
     if _declared_in(module, where):
         return None
-    return [t.name for t in targets_of(module, where) if not name or t.answers_to(name)] or [name]
+    name = name.partition(",")[0]
+    return [t for t in targets_of(module, where) if not name or t.answers_to(name)]
 
 
 def module_at(target: str) -> ModuleType:

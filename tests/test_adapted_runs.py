@@ -115,9 +115,29 @@ def test_two_functions_can_be_paired_by_hand(gradcheck: Gradcheck, layers: Path)
     outcome = gradcheck("run", "layers.py::helper,relu_backward", "--shape", "3")
     missing = gradcheck("run", "layers.py::helper,relu_backwards", "--shape", "3")
 
+    (saved,) = (gradcheck.folder / ".gradcheck" / "failures").glob("*.json")
+
     assert outcome.code == 1
+    assert gradcheck("replay", str(saved)).code == 1
+    assert gradcheck("run", "layers.py::helper,relu_backward", "--lf").code == 1
     assert missing.code == 2
     assert "has no function 'relu_backwards'. Did you mean 'relu_backward' or" in missing.stderr
+
+
+def test_what_is_recognised_can_be_listed(gradcheck: Gradcheck, layers: Path) -> None:
+    """Before any shape is given."""
+    outcome = gradcheck("list", "layers.py")
+
+    assert outcome.code == 0
+    assert "affine  a pair: affine_forward and affine_backward  layers.py:9 in affine_backward" in outcome.stdout
+    assert "Scale   a class" in outcome.stdout
+
+
+def test_it_can_be_recorded_and_replayed(gradcheck: Gradcheck, layers: Path) -> None:
+    recorded = gradcheck("record", "layers.py::Scale", "--shape", "3", "--param", "factor=2.0", "-o", "scale.json")
+
+    assert recorded.code == 0
+    assert gradcheck("replay", "scale.json").code == 0
 
 
 def test_a_function_without_a_partner_says_what_would_fit(gradcheck: Gradcheck, layers: Path) -> None:

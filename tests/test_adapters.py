@@ -126,6 +126,21 @@ def test_what_cannot_be_told_is_refused(module: Any) -> None:
     assert "--call 'dout, x, w'" in message
 
 
+@pytest.mark.parametrize("more", ["a=0.1", "v=None", "e=1", "axis=0, eps=1e-5"])
+def test_what_has_a_default_keeps_it(module: Any, more: str) -> None:
+    """Unless its name surely tells: a slope is no output, and one upstream gradient is enough."""
+    theirs = module(f"""
+        def f(x):
+            return x * x
+
+        def f_backward(dout, x, {more}):
+            assert f_backward.__defaults__ == tuple(v for k, v in locals().items() if k not in ("dout", "x"))
+            return 2 * dout * x
+    """)
+
+    assert passes(op_in(theirs, (3,)), (3,))
+
+
 def test_a_cache_that_nobody_returns_is_refused(module: Any) -> None:
     theirs = module("def f(x):\n    return x * x\n\ndef f_backward(dout, cache):\n    return 2 * dout * cache\n")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -59,7 +60,7 @@ def ops_of(module: ModuleType, where: str, name: str | None, given: Given) -> li
     UsageError where the only one does not fit, or nothing has that name, and LoadError where nothing is recognised.
     """
     if name is not None and "," in name:
-        return [_op(_explicit(module, where, name), given, alone=True)]
+        return [_op(_explicit(module, where, name), replace(given, pair=name), alone=True)]
     targets = targets_of(module, where)
     if name is None:
         chosen = [target for target in targets if not target.asked]
@@ -151,7 +152,7 @@ def _explicit(module: ModuleType, where: str, names: str) -> Target:
 
 
 def _no_such(module: ModuleType, where: str, name: str, targets: Sequence[Target]) -> str:
-    if hasattr(module, name):
+    if hasattr(module, name):  # A function without a partner: no style takes it for anything.
         return (
             f"{where}::{name} has no backward that could be found; if it has another name, write "
             f"{where}::{name},its_backward; what is recognised: {_FITS}"

@@ -106,7 +106,7 @@ def spoken_call(text: str, inputs: Sequence[str], params: Sequence[str], returne
     return Call(tuple(roles), outputs, tuple(names), len(names))
 
 
-def decide(  # noqa: C901 (one question after the other; each is a line or two)
+def decide(
     forward: Callable[..., Any],
     backward: Callable[..., Any],
     returned: Any,
@@ -119,44 +119,64 @@ def decide(  # noqa: C901 (one question after the other; each is a line or two)
     `cotangents` are further names that stand for the upstream gradient here.
     """
     taken = _parameters(backward)
-    several = isinstance(returned, (tuple, list))
-    left = returned_names(forward) if several else []
-    left = left if len(left) == (len(returned) if several else -1) else []
-    roles: dict[str, Role | None] = {
-        p.name: _role(p.name, inputs, params, left, cotangents) for p in taken if p.default is p.empty
-    }
-    for p in taken:  # What has a default is passed where its name tells what it is.
-        role = _role(p.name, inputs, params, left, cotangents) if p.default is not p.empty else None
-        if role is not None:
-            roles[p.name] = role
+    names = returned_names(forward) if isinstance(returned, (tuple, list)) else []
+    left = names if names and len(names) == len(returned) else []
+    known = {p.name: _role(p.name, inputs, params, left, cotangents) for p in taken}
+    roles = {p.name: known[p.name] for p in taken if p.default is p.empty or _worth_passing(p, known)}
     unknown = [name for name, role in roles.items() if role is None]
-    douts = [name for name, role in roles.items() if role and role[0] == "dout"]
-    if not douts:
-        if len(unknown) == len(roles) == 2 + len(inputs):  # The contract of Op, by whatever names.
-            return _as_declared(list(roles), inputs)
-        outputs = max(len(returned) - _takes_cache(roles), 1) if several and _takes_cache(roles) else 1
-        if len(unknown) == outputs and len(roles) > outputs and len(roles) != len(inputs):  # All others are known.
-            roles |= dict.fromkeys(unknown, ("dout", 0))
-            douts, unknown = unknown, []
-        elif len(unknown) == len(roles) == len(inputs) and unknown and not _named_backward(backward):
-            roles = {name: ("input", i) for i, name in enumerate(unknown)}
-            unknown = []
-        elif unknown and _only_missing(roles, inputs) == len(unknown) and not _named_backward(backward):
-            unknown = _fill(roles, inputs, unknown)
-    elif unknown and several and len(returned) > len(douts) and len(unknown) == 1 and not _takes_cache(roles):
-        roles[unknown[0]], unknown = ("cache", None), []
-    elif unknown and len(unknown) == len(inputs) and _only_missing(roles, inputs) == len(inputs):
-        unknown = _fill(roles, inputs, unknown)
-    if unknown or not roles:
-        raise UsageError(_undecided(backward, unknown, douts, inputs))
-    named = {name: role for name, role in roles.items() if role is not None}
-    for number, name in enumerate(douts):
-        named[name] = ("dout", number)
-    ordered = [p.name for p in taken if p.name in named]
-    leading = next((i for i, (p, n) in enumerate(zip(taken, ordered, strict=False)) if p.name != n), len(ordered))
-    call = Call(tuple(named[n] for n in ordered), _outputs(named, douts, returned), tuple(ordered), leading)
+    if len(unknown) == len(roles) == 2 + len(inputs):  # The contract of Op, by whatever names.
+        return _as_declared(list(roles), inputs)
+    if not roles or not _settled(roles, unknown, backward, returned, inputs):
+        raise UsageError(_undecided(backward, unknown, _cotangents_in(roles), inputs))
+    douts = _cotangents_in(roles)
+    settled = {name: ("dout", douts.index(name)) if name in douts else role for name, role in roles.items() if role}
+    leading = next((i for i, (p, n) in enumerate(zip(taken, settled, strict=False)) if p.name != n), len(settled))
+    call = Call(tuple(settled.values()), _outputs(settled, douts, returned), tuple(settled), leading)
     _check_state(call, forward, backward, returned)
     return call
+
+
+def _worth_passing(parameter: inspect.Parameter, known: Mapping[str, Role | None]) -> bool:
+    """Whether a parameter with a default is surely meant: a=0.01 is a slope, and no output."""
+    role = known[parameter.name]
+    if role is not None and role[0] == "dout":  # backward(dout=1)
+        return not [n for n in _cotangents_in(known) if n != parameter.name]
+    return role is not None and role[0] != "out"
+
+
+def _settled(
+    roles: dict[str, Role | None],
+    unknown: Sequence[str],
+    backward: Callable[..., Any],
+    returned: Any,
+    inputs: Sequence[str],
+) -> bool:
+    """Whether everything has a role, what names do not tell being told by number: it gets what alone is left over."""
+    if not unknown:
+        return True
+    several, douts = isinstance(returned, (tuple, list)), _cotangents_in(roles)
+    missing = _missing(roles, inputs)
+    outputs = len(returned) - 1 if several and _takes_cache(roles) else 1
+    derivative = not douts and not _named_backward(backward)
+    if not douts and len(unknown) == outputs and outputs < len(roles) != len(inputs):
+        roles |= dict.fromkeys(unknown, ("dout", 0))
+    elif douts and several and len(returned) > len(douts) and len(unknown) == 1 and not _takes_cache(roles):
+        roles[unknown[0]] = ("cache", None)
+    elif len(unknown) == len(missing) and (derivative or (douts and len(missing) == len(inputs))):
+        roles |= {name: ("input", position) for name, position in zip(unknown, missing, strict=True)}
+    else:
+        return False
+    return True
+
+
+def _cotangents_in(roles: Mapping[str, Role | None]) -> list[str]:
+    return [name for name, role in roles.items() if role and role[0] == "dout"]
+
+
+def _missing(roles: Mapping[str, Role | None], inputs: Sequence[str]) -> list[int]:
+    """The inputs that no parameter stands for."""
+    present = {role[1] for role in roles.values() if role and role[0] == "input"}
+    return [i for i in range(len(inputs)) if i not in present]
 
 
 def _parameters(backward: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -188,19 +208,6 @@ def _as_declared(names: Sequence[str], inputs: Sequence[str]) -> Call:
     """backward(grad, out, *inputs), as an Op has it."""
     roles: list[Role] = [("dout", 0), ("out", None), *(("input", i) for i in range(len(inputs)))]
     return Call(tuple(roles), None, tuple(names), len(names))
-
-
-def _only_missing(roles: dict[str, Role | None], inputs: Sequence[str]) -> int:
-    """How many inputs no parameter stands for."""
-    return len(inputs) - len({role[1] for role in roles.values() if role and role[0] == "input"})
-
-
-def _fill(roles: dict[str, Role | None], inputs: Sequence[str], unknown: list[str]) -> list[str]:
-    """Give the unknown parameters the inputs that are left, in order; nothing is unknown then."""
-    known = {role[1] for role in roles.values() if role and role[0] == "input"}
-    for name, position in zip(unknown, [i for i in range(len(inputs)) if i not in known], strict=True):
-        roles[name] = ("input", position)
-    return []
 
 
 def _takes_cache(roles: dict[str, Role | None]) -> bool:

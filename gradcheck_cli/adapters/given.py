@@ -24,6 +24,7 @@ class Given:
     wrt: tuple[str, ...] = ()  # the inputs that have gradients
     call: str | None = None  # how backward is called: "dout, cache"
     device: str | None = None
+    pair: str | None = None  # "f,df", where a user named both
     dtype: str | None = None
     arrays: tuple[Array, ...] = ()  # inputs to try it with, where there are some already
     declaration: Mapping[str, Any] = field(default_factory=dict)  # further fields of Op
@@ -43,7 +44,7 @@ class Given:
     @property
     def to_repeat(self) -> dict[str, Any]:
         """What must be said again to make the same op of the same functions, beside shapes and params."""
-        said = {"signature": self.signature, "wrt": list(self.wrt), "call": self.call, "device": self.device}
+        said = {name: getattr(self, name) for name in ("signature", "call", "device", "pair")} | {"wrt": list(self.wrt)}
         return {key: value for key, value in said.items() if value}
 
 

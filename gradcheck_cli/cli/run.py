@@ -163,16 +163,16 @@ def _last_failed(options: dict[str, Any]) -> int:
 
 def _meant(targets: Sequence[str]) -> set[tuple[str, Path | str | None]]:
     """(name, place) of everything that targets name; what declares nothing needs no shapes to be named."""
-    from gradcheck_cli.registry import located, named_in
+    from gradcheck_cli.registry import located, recognised
 
     meant = set()
     for target in targets:
-        place = target.partition("::")[0]
-        names = named_in(target)
-        if names is None:
+        place, _, name = target.partition("::")
+        found = recognised(target)
+        if found is None:
             meant |= {(op.name, _place(source)) for op, source in located([target]).items()}
         else:
-            meant |= {(known, _place(place)) for known in names}
+            meant |= {(known, _place(place)) for known in (*(t.name for t in found), name.partition(",")[0])}
     return meant
 
 
