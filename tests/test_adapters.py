@@ -232,6 +232,22 @@ def test_a_gradient_that_is_not_returned_is_missed(module: Any) -> None:
     assert [target.names[i] for i in target.differentiated] == ["b"]
 
 
+def test_a_forgotten_gradient_is_no_target(module: Any) -> None:
+    """y is one of a loss only."""
+    theirs = module("def mul(x, y):\n    return x * y\n\ndef mul_backward(dout, x, y):\n    return dout * y\n")
+    report = check(op_in(theirs, (3,), (3,)), shapes=[(3,), (3,)], cases=2, edges=False)
+
+    assert {finding.code for finding in report.findings} == {"GC102"}
+
+
+def test_a_target_without_a_gradient_is_mentioned(module: Any) -> None:
+    theirs = module("def mse(p, y):\n    return ((p - y) ** 2).sum()\n\ndef mse_grad(p, y):\n    return 2 * (p - y)\n")
+    op = op_in(theirs, (3,), (3,))
+
+    assert op.notes == ("no gradient of y is returned, so none is checked",)
+    assert passes(op, (3,), (3,))
+
+
 def test_what_is_wanted_as_integers_is_not_differentiated(module: Any) -> None:
     """And calls tell which dimension it indexes."""
     theirs = module("""

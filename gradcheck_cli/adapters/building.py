@@ -9,7 +9,7 @@ from typing import Any
 
 from gradcheck_cli.adapters.given import Given
 from gradcheck_cli.adapters.inputs import Inputs
-from gradcheck_cli.adapters.words import TARGETS, gradient_names, plain
+from gradcheck_cli.adapters.words import gradient_names, is_target, plain
 from gradcheck_cli.errors import UsageError, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import place_of
@@ -52,21 +52,26 @@ def build(
             **given.declaration,
         },
     )
-    op.describe(place_of(theirs[0]) or "", taken_for, notes, given.to_repeat)
+    silent = [n for n in inputs.names if n not in chosen and n not in inputs.integers]
+    without = (
+        [f"no gradient of {', '.join(silent)} is returned, so none is checked"] if silent and not given.wrt else []
+    )
+    op.describe(place_of(theirs[0]) or "", taken_for, [*notes, *without], given.to_repeat)
     return op
 
 
-def differentiated(inputs: Inputs, returned: Any) -> list[str]:
+def differentiated(inputs: Inputs, returned: Any, is_loss: bool) -> list[str]:
     """The inputs that backward returns gradients for: all, or all but integers, or all but what is called a target.
 
-    Decided by how many gradients there are; where that fits nothing, they are all, and the check will count them.
+    Decided by how many gradients there are; where that fits nothing, they are all, and the check will count them. Only
+    of a loss is `y` a target: mul(x, y) that returns one gradient has forgotten one.
     """
     continuous = [n for n in inputs.names if n not in inputs.integers]
+    others = [n for n in continuous if not is_target(n, is_loss)]
     if isinstance(returned, Mapping):
         known = [n for n in continuous if _entry(returned, n) is not None]
-        return known if [n for n in continuous if n not in known and not TARGETS.fullmatch(n)] == [] else continuous
+        return known if set(others) <= set(known) else continuous
     count = len(returned) if isinstance(returned, (tuple, list)) else 1
-    others = [n for n in continuous if not TARGETS.fullmatch(n)]
     return others if count == len(others) and count not in (len(continuous), len(inputs.names)) else continuous
 
 

@@ -23,7 +23,7 @@ from gradcheck_cli.adapters.inputs import (  # fmt: skip
 )
 from gradcheck_cli.adapters.objects import Run
 from gradcheck_cli.adapters.pairs import dialect_of
-from gradcheck_cli.adapters.words import RATES, listed, methods_named
+from gradcheck_cli.adapters.words import RATES, is_loss, listed, methods_named
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import place_of
@@ -166,4 +166,4 @@ def _wanted(run: Run, inputs: Inputs) -> list[str]:
     if run.in_order:
         return [n for n in inputs.names if n not in inputs.integers]
     returned = run.returned if run.returned is not None else tuple(first.names)
-    return [*differentiated(first, returned), *behind]
+    return [*differentiated(first, returned, is_loss(run.cls.__name__)), *behind]

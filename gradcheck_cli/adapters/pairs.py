@@ -16,7 +16,7 @@ from gradcheck_cli.adapters.derivatives import entries_of, kind_of, pulled_back
 from gradcheck_cli.adapters.dialect import NUMPY, Dialect, Steady, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, attempt, example, parameters, tried
-from gradcheck_cli.adapters.words import NAMELESS, stem_of
+from gradcheck_cli.adapters.words import NAMELESS, is_loss, stem_of
 from gradcheck_cli.errors import UsageError, describe
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Op
@@ -207,12 +207,12 @@ class _Run:
         except Exception as error:  # A finding of the check, if it is not ours.
             if isinstance(error, UsageError):
                 raise UsageError(describe(error)) from None
-            return differentiated(inputs, ()), ""
+            return differentiated(inputs, (), False), ""
         if self.finished:
-            return differentiated(inputs, answer), ""
+            return differentiated(inputs, answer, is_loss(name_of(self.forward))), ""
         count = len([n for n in inputs.names if n not in inputs.integers])
         entries = answer if isinstance(answer, Mapping) else entries_of(answer, count)
-        wanted = differentiated(inputs, entries)
+        wanted = differentiated(inputs, entries, is_loss(name_of(self.forward)) or np.size(out) == 1)
         shown = [inputs.arrays[inputs.names.index(n)] for n in wanted]
         return wanted, kind_of(out, entries if isinstance(entries, list) else [], shown)
 

@@ -55,13 +55,14 @@ def output_of(thing: Any, before: Mapping[str, Any]) -> Any:
 def left_for(thing: Any, name: str) -> Any:
     """The gradient that an object was left with for something of that name: self.dW, self.grads["W"] ...; else None."""
     wanted = gradient_names(name)
-    for attribute, value in vars(thing).items():
-        if plain(attribute) in wanted and value is not None and not isinstance(value, dict):
-            return value
+    held = {plain(attribute): value for attribute, value in vars(thing).items() if value is not None}
+    for known in wanted:
+        if known in held and not isinstance(held[known], dict):
+            return held[known]
     for attribute, value in vars(thing).items():
         if isinstance(value, dict) and is_gradient(attribute):
             for key, entry in value.items():
-                if key == name or (isinstance(key, str) and plain(key) in wanted | {plain(name)}):
+                if key == name or (isinstance(key, str) and plain(key) in (*wanted, plain(name))):
                     return entry
     return None
 

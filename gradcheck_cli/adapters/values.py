@@ -94,4 +94,4 @@ def _wanted(inputs: Any, gradient: Any) -> list[str]:
     if isinstance(gradient, np.ndarray) or np.isscalar(gradient):
         return [inputs.names[0]]
     entries = entries_of(gradient, len(inputs.names)) if not isinstance(gradient, dict) else gradient
-    return differentiated(inputs, entries)
+    return differentiated(inputs, entries, is_loss=True)

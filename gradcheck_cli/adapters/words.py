@@ -37,10 +37,24 @@ CACHES = re.compile(
 )
 OUTS = re.compile(r"(\w*_)?(out|outs|outputs?|result|ans|y|fx|activations?|activated|a|s|sig|probs?)", re.IGNORECASE)
 RATES = re.compile(r"(lr|learning_?rate|learn_rate|eta|alpha|step_?size)", re.IGNORECASE)
-TARGETS = re.compile(
-    r"(y|t|ts|targets?|labels?|truth|gt|ground_truth|y_?true|y_?t|mask|idx|indices|index|classes|y_?hot|one_?hot)",
-    re.IGNORECASE,
+_TARGETS = re.compile(
+    r"(targets?|labels?|truth|gt|ground_truth|y_?true|mask|idx|indices|index|classes|y_?hot|one_?hot)", re.IGNORECASE
 )
+_TARGETS_OF_LOSSES = re.compile(r"(y|t|ts|y_?t|y_?gt)", re.IGNORECASE)
+_LOSSES = {
+    "loss",
+    "cost",
+    "error",
+    "mse",
+    "mae",
+    "entropy",
+    "crossentropy",
+    "objective",
+    "criterion",
+    "nll",
+    "bce",
+    "hinge",
+}
 _COTANGENT = re.compile(
     r"""(
         d_?( out\w* | y\w* | z\w* | [ahosefruvtpqcglx]\d? | ah | hs | values? | loss | logits? | scores? | next\w*
@@ -102,18 +116,26 @@ def is_cotangent(name: str) -> bool:
     return _COTANGENT.fullmatch(name) is not None
 
 
+def is_target(name: str, of_loss: bool) -> bool:
+    """Whether a parameter of that name is what outputs are compared with, and not differentiated."""
+    return bool(_TARGETS.fullmatch(name) or (of_loss and _TARGETS_OF_LOSSES.fullmatch(name)))
+
+
+def is_loss(name: str) -> bool:
+    """Whether something of that name compares outputs with targets."""
+    return bool(_LOSSES & set(words_of(name)))
+
+
 def plain(name: str) -> str:
     """A name without case and underscores, for comparisons."""
     return name.replace("_", "").lower()
 
 
-def gradient_names(name: str) -> set[str]:
-    """How the gradient with respect to `name` may be called, in plain letters."""
+def gradient_names(name: str) -> list[str]:
+    """How the gradient with respect to `name` may be called, in plain letters, the likeliest first."""
     n = plain(name)
-    before = ("d", "g", "grad", "grads", "gradient", "delta", "dl", "dld", "dj", "djd", "dloss")
-    return {f"{prefix}{n}" for prefix in before} | {
-        f"{n}{suffix}" for suffix in ("grad", "grads", "gradient", "d", "delta")
-    }
+    first = [f"d{n}", f"grad{n}", f"{n}grad", f"gradient{n}", f"{n}gradient", f"grads{n}", f"{n}grads"]
+    return [*first, f"dl{n}", f"dld{n}", f"dj{n}", f"djd{n}", f"dloss{n}", f"g{n}", f"delta{n}"]
 
 
 def returned_names(function: Callable[..., Any]) -> list[str]:
