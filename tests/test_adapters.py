@@ -98,6 +98,7 @@ AFFINE = """
         ("out, (x, w)", "dout, cache", "x, w = cache"),
         ("out, (x, w)", "cache, dout", "x, w = cache"),
         ("out, (x, w)", "dout, stuff", "x, w = stuff"),
+        ("out, (x, w)", "stuff, cache", "dout, (x, w) = stuff, cache"),
         ("out, {'x': x, 'w': w}", "dout, saved", "x, w = saved['x'], saved['w']"),
         ("out", "dout, x, w", "pass"),
         ("out", "x, w, dout", "pass"),
@@ -340,6 +341,31 @@ def test_a_parameter_without_a_gradient_is_mentioned(module: Any) -> None:
 
     assert op.notes == ("no gradient of W was found, so it is not checked",)
     assert "no gradient of W was found" in str(check(op, shapes=[(4, 3)], cases=2, edges=False))
+
+
+def test_a_parameter_that_forward_makes_is_checked(module: Any) -> None:
+    """Lazily, when the size of the input is known; what is computed anew in each forward is none."""
+    theirs = module("""
+        class Lazy:
+            def __init__(self):
+                self.W = None
+
+            def forward(self, x):
+                if self.W is None:
+                    self.W = np.random.randn(x.shape[1], 2)
+                self.x = x
+                self.h = x @ self.W
+                return np.tanh(self.h)
+
+            def backward(self, dout):
+                self.dh = dout * (1 - np.tanh(self.h) ** 2)
+                self.dW = self.x.T @ self.dh
+                return self.dh @ self.W.T
+    """)
+    op = op_in(theirs, (4, 3))
+
+    assert op.names == ("x", "W")
+    assert passes(op, (4, 3))
 
 
 def test_a_wrong_gradient_of_a_parameter_is_caught(module: Any) -> None:

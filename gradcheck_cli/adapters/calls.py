@@ -158,7 +158,8 @@ def _settled(
     missing = _missing(roles, inputs)
     outputs = len(returned) - 1 if several and _takes_cache(roles) else 1
     derivative = not douts and not _named_backward(backward)
-    if not douts and len(unknown) == outputs and outputs < len(roles) != len(inputs):
+    more = outputs < len(roles) and (_takes_cache(roles) or len(roles) != len(inputs))
+    if not douts and len(unknown) == outputs and more:
         roles |= dict.fromkeys(unknown, ("dout", 0))
     elif douts and several and len(returned) > len(douts) and len(unknown) == 1 and not _takes_cache(roles):
         roles[unknown[0]] = ("cache", None)

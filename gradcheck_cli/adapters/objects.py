@@ -151,7 +151,7 @@ class Run:
             self.carrier.learn(inputs.arrays)
         with self.steady:
             thing, _ = self.fresh(inputs.arrays, inputs.params)
-        every = list(slots.places(thing)) if hasattr(thing, "__dict__") else []
+        every = list(slots.places(thing))
         before = {p.name: np.array(self.dialect.outward(p.get(thing))) for p in every}
         built = dict(zip(self.built_arrays, inputs.arrays[len(self.arrays) :], strict=False))
         try:
@@ -165,6 +165,7 @@ class Run:
             after = thing
         self._learn_built(every, before, built)
         self._learn_own(every, before, built, after)
+        self._learn_late(before, after, inputs)
         self._learn_order(every, before)
         self._note(every, inputs)
 
@@ -195,6 +196,20 @@ class Run:
             if moved if self.rates else has:
                 self.places.append(place)
                 self.own_values[place.name] = x
+
+    def _learn_late(self, before: Mapping[str, Array], after: Any, inputs: Inputs) -> None:
+        """Parameters that forward makes when it first sees an input: what it takes instead, if that is put there."""
+        for place in slots.places(after):
+            x = np.array(self.dialect.outward(place.get(after)))
+            known = any(x.shape == a.shape and np.array_equal(x, a) for a in inputs.arrays)
+            if known or place.name in before or slots.is_gradient(place.name) or self._gradient(after, place) is None:
+                continue
+            with self.steady:
+                thing, given = self.fresh(inputs.arrays, inputs.params)
+                place.put(thing, self.dialect.inward(x * 1.25 + 0.5))
+                if self._differs(thing, given, inputs):
+                    self.places.append(place)
+                    self.own_values[place.name] = x
 
     def _learn_order(self, every: Sequence[slots.Place], before: Mapping[str, Array]) -> None:
         """Where backward returns more than forward's arrays: by the names in its return statement, or the number."""

@@ -29,7 +29,7 @@ class Place:
 
 def places(thing: Any) -> Iterator[Place]:
     """Every array of numbers that an object was built with: in attributes, dicts, lists, objects with data and grad."""
-    for name, value in list(vars(thing).items()):
+    for name, value in list(getattr(thing, "__dict__", {}).items()):
         if _is_array(value):
             yield _attribute(name)
         elif isinstance(value, dict) and not is_gradient(name):
