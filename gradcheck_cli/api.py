@@ -114,7 +114,16 @@ def check(
             raise UsageError("check(op) takes no backward and no declaration: the op has its own")
         ops = [op]
     else:
-        said = Given(given, signature, fixed, {}, tuple(wrt), call, device, dtype, declaration=declaration)
+        said = Given(
+            given,
+            signature,
+            fixed,
+            wrt=tuple(wrt),
+            call=call,
+            device=device,
+            dtype=dtype,
+            declaration=declaration,
+        )
         ops = _ops(op, backward, jac, hess, hessp, said)
     try:
         dtype = None if dtype is None else np.dtype(dtype).name

@@ -55,6 +55,26 @@ def test_a_function_of_several_outputs(torch: Any) -> None:
     assert check(function(torch, forward, backward), shapes=[(3,)]).passed
 
 
+def test_one_of_several_outputs(torch: Any) -> None:
+    """A function that keeps one output of a Function is differentiated by torch's engine."""
+    both = function(torch, lambda ctx, x: (2 * x, 3 * x), lambda ctx, f, g: 2 * f + 3 * g)
+
+    def first(x: Any) -> Any:
+        return both.apply(torch.as_tensor(x))[0]
+
+    assert check(first, shapes=[(3,)], edges=False).passed
+
+
+def test_a_function_that_works_in_place(torch: Any) -> None:
+    """As it says itself, by mark_dirty."""
+
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.mark_dirty(x)
+        return x.mul_(2)
+
+    assert check(function(torch, forward, lambda ctx, g: 2 * g), shapes=[(3,)], edges=False).passed
+
+
 def test_a_mutated_cotangent_is_noticed(torch: Any) -> None:
     """Tensors share the memory of the arrays."""
     report = check(function(torch, lambda ctx, x: 2 * x, lambda ctx, g: g.mul_(2)), shapes=[(3,)], edges=False)

@@ -120,7 +120,9 @@ def adapt(
     choices = {name: list(listed) for name, listed in (params or {}).items()}
     first = {name: listed[0] for name, listed in choices.items() if listed}
     more = {**declaration, **({"params": choices} if choices else {})}
-    return op_from(forward, backward, Given((), signature, first, {}, tuple(wrt), call, device, declaration=more))
+    return op_from(
+        forward, backward, Given((), signature, first, wrt=tuple(wrt), call=call, device=device, declaration=more)
+    )
 
 
 def _op(target: Target, given: Given, alone: bool) -> Op:

@@ -69,6 +69,7 @@ class Differentiable:
 
     def __init__(self, function: Callable[..., Any], given: Given) -> None:
         self.function, self.device = function, device_of(given)
+        self.in_place = False  # whether it is meant to change its inputs (mark_dirty): it gets copies
         self.seeded = False  # whether torch's random numbers must be the same in each call: dropout
         self.singles = False  # whether it refuses double precision on its device; the CPU may not
 
@@ -117,6 +118,7 @@ class Differentiable:
         return inputs
 
     def _called(self, tensors: Sequence[Any], params: Mapping[str, Any]) -> Any:
+        tensors = [x.clone() for x in tensors] if self.in_place else tensors
         if not self.seeded:
             return call(self.function, *tensors, **params)
         # The generators themselves: torch.manual_seed formats a traceback each time.
@@ -151,7 +153,9 @@ def _single_function(outputs: Sequence[Any], leaves: Sequence[Any]) -> Any:
         return None
     sources = [getattr(source, "variable", None) for source, _ in node.next_functions if source is not None]
     mine = all(any(source is leaf for leaf in leaves) for source in sources)
-    in_order = all(y.grad_fn is None or y.output_nr == i for i, y in enumerate(outputs))
+    # One of several outputs alone is no answer of its Function.
+    complete = len(getattr(node, "_input_metadata", outputs)) == len(outputs)
+    in_order = complete and all(y.grad_fn is None or y.output_nr == i for i, y in enumerate(outputs))
     return node if sources and mine and in_order else None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gradcheck_cli.adapters.building import build
+from gradcheck_cli.adapters.dialect import mentions
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, example, parameters, positional, tried
 from gradcheck_cli.adapters.tensors import Differentiable, outward, torch
@@ -67,7 +68,9 @@ def _function_op(name: str, cls: Any, given: Given) -> Op:
         return cls.apply(*(values[n] for n in order if n in values), *extra)
 
     what = f"a torch.autograd.Function, {name}.apply({listed(arrays)}); gradients as its backward returns them"
-    return _op(name, Differentiable(applied, given), params, given, what, (forward, _backward_of(cls)))
+    run = Differentiable(applied, given)
+    run.in_place = mentions(cls, frozenset({"mark_dirty"}))
+    return _op(name, run, params, given, what, (forward, _backward_of(cls)))
 
 
 def _written(definition: Any) -> Function:
