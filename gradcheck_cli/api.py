@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.adapters import Given, op_from
+from gradcheck_cli.adapters import Given, op_from, target_for
 from gradcheck_cli.checks import resolution_of
 from gradcheck_cli.checks.finding import Finding, Verdict
 from gradcheck_cli.checks.value import MAX_EVALS, Judging
@@ -17,8 +17,9 @@ from gradcheck_cli.errors import GradientError, UsageError
 from gradcheck_cli.numeric.classic import Classic
 from gradcheck_cli.op import Op
 from gradcheck_cli.runner import OpResult, Options, RunFinished, run
-from gradcheck_cli.signature import Shape, parse
+from gradcheck_cli.signature import Shape, parse, plain
 from gradcheck_cli.source import call_error
+from gradcheck_cli.variable.composite import composite
 
 _BADNESS = (Verdict.PASS, Verdict.SKIP, Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.ERROR)
 
@@ -92,6 +93,7 @@ def check(
     eps: float | None = None,
     rtol: float | None = None,
     atol: float | None = None,
+    order: int = 1,
     **declaration: Any,
 ) -> Report:
     """Check an op, or a forward and a backward: `check(op, seed=0)`, `check(forward, backward, shapes=[(3, 4)])`.
@@ -99,13 +101,14 @@ def check(
     `backward(grad, out, *inputs, **params)` returns one gradient per input. What the command line recognises in a file
     may stand here too: `check(affine_forward, affine_backward, shapes=...)` with a cache, `check(Layer, shapes=...)` of
     a class, a torch.autograd.Function, an nn.Module or a jax.custom_vjp, and `check(fun, jac=..., hess=..., hessp=...)`
-    as scipy.optimize takes them (`jac=True`: fun returns its gradient too).
+    as scipy.optimize takes them (`jac=True`: fun returns its gradient too). A plain function of NumPy code is
+    differentiated by its tape: `check(net, shapes=[(3, 4), (4, 5)])`.
 
     Without a `signature` the shapes are taken as they are. `params` fixes params, as `--param` does; for functions it
     gives them. `wrt` names the inputs that have gradients, `call` says how backward is called ("dout, cache"),
-    `device` where torch computes. Any of `eps`, `rtol`, `atol` switches to the classic test. Further keywords
-    (`domain`, `name`, `loops`, ...) are those of `Op`. Raises DeclarationError or UsageError for what cannot be
-    checked, never for a wrong gradient.
+    `device` where torch computes. Any of `eps`, `rtol`, `atol` switches to the classic test; `order=2` checks the
+    derivative of backward, too. Further keywords (`domain`, `name`, `loops`, ...) are those of `Op`. Raises
+    DeclarationError or UsageError for what cannot be checked, never for a wrong gradient.
     """
     given = tuple(_shape(shape) for shape in shapes)
     fixed = dict(params or {})
@@ -130,7 +133,7 @@ def check(
     except TypeError:
         raise UsageError(f"dtype {dtype!r} is no dtype; write for instance float32") from None
     sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges, max_memory=max_memory)
-    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol), max_evals))
+    options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol), max_evals, order))
     *_, last = run(ops, options)
     assert isinstance(last, RunFinished)
     return Report(last)
@@ -161,6 +164,9 @@ def _ops(
     if not callable(forward):
         raise UsageError("check() needs an Op, or a forward and a backward")
     if jac is None and hess is None and hessp is None:
+        if backward is None and target_for(forward) is None:
+            text = given.signature or ""
+            return [composite(forward, given.shapes, signature=text, params=given.params, **given.declaration)]
         if backward is not None and given.signature is None and not given.shapes:
             raise UsageError("check(forward, backward) needs shapes=[(3, 4), ...], one per input, or a signature")
         as_declared = backward is not None and not given.call and _speaks_our_contract(backward, given)
@@ -194,9 +200,7 @@ def _speaks_our_contract(backward: Callable[..., Any], given: Given) -> bool:
 
 
 def _declare(forward: Callable[..., Any], backward: Callable[..., Any], given: Given) -> Op:
-    # Every dimension gets a name of its own, which the given shapes then bind.
-    plain = [f"({','.join(f'd{i}{j}' for j in range(len(shape)))})" for i, shape in enumerate(given.shapes)]
-    text = given.signature or ",".join(plain)
+    text = given.signature or plain(given.shapes)
     choices = {name: [value] for name, value in given.params.items()}
     wrt = {"differentiable": given.wrt} if given.wrt else {}
     return Op(forward, backward, text, params=choices, **{"name": _name(forward), **wrt, **given.declaration})

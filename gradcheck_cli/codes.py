@@ -42,7 +42,7 @@ def lookup(name: str) -> str:
     raise UsageError(f"no code or cause is named {name!r}{hint}")
 
 
-# GC1xx structure, 2xx value, 3xx behaviour, 4xx forward, 5xx numerics.
+# GC1xx structure, 2xx value, 3xx behaviour, 4xx forward, 5xx numerics, 6xx order 2 and forward mode, 7xx fixtures.
 CODES: dict[str, Code] = {
     "GC101": Code(
         meaning="a gradient has another shape than the data",
@@ -576,6 +576,88 @@ OPS = [Op(variance, variance_backward, "(8)->()", domain=FAR)]
         fix="rewrite the formula that cancels, or check where it does not",
         instead="return ((x - x.mean(-1, keepdims=True)) ** 2).mean(-1)",
     ),
+    "GC601": Code(
+        meaning="a second derivative differs from the numeric one by more than its error bar",
+        detail=(
+            "At `--order 2` backward is differentiated itself: the tape follows it, and the answer is compared with "
+            "differences of backward, by its inputs and by its cotangent. A wrong one means that an op which backward "
+            "calls has a wrong backward, or that a value came in which the tape does not see. The finding says which, "
+            "where every call could be asked."
+        ),
+        example="""\
+import numpy as np
+from gradcheck_cli import Op
+
+
+def sinh_backward(grad, out, x):
+    return grad * np.cosh(x)
+
+
+def cosh_backward(grad, out, x):
+    return -grad * np.sinh(x)  # wrong: cosh is not cos
+
+
+OPS = [
+    Op(np.sinh, sinh_backward, "()->()"),
+    Op(np.cosh, cosh_backward, "()->()"),
+]
+""",
+        fix="mend the op that the story names, or compute in backward what it takes from elsewhere",
+        instead="return grad * np.sinh(x)",
+    ),
+    "GC602": Code(
+        meaning="jvp contradicts backward",
+        detail=(
+            "Forward mode computes Jv, reverse mode J'w, and <w, Jv> is <J'w, v> whatever v and w are. No difference "
+            "is taken, so that the two must agree to rounding. Backward agrees with the numeric derivative here; the "
+            "tangent that jvp returns does not fit it, has another shape than the output, or jvp raises."
+        ),
+        example="""\
+import numpy as np
+from gradcheck_cli import Op
+
+
+def tanh_backward(grad, out, x):
+    return grad * (1 - out**2)
+
+
+def tanh_jvp(tangents, out, x):
+    (v,) = tangents
+    return v * (1 - x**2)  # wrong: 1 - tanh(x)**2
+
+
+OPS = [Op(np.tanh, tanh_backward, "()->()", jvp=tanh_jvp)]
+""",
+        fix="derive jvp from the formula that backward uses: it is the same Jacobian, from the other side",
+        instead="return v * (1 - out**2)",
+    ),
+    "GC603": Code(
+        meaning="backward cannot be differentiated, so order 2 was not checked",
+        detail=(
+            "Backward runs on arrays, but not on Variables: it leaves NumPy, calls a function that no registered op "
+            "answers for, or writes into a plain array. Its gradient is right; a gradient of its gradient would be "
+            "lost, so the tape refuses. The finding gives the function or the line, and what to write instead."
+        ),
+        example="""\
+import numpy as np
+from gradcheck_cli import Op
+
+
+def double(x):
+    return 2 * x
+
+
+def double_backward(grad, out, x):
+    dx = np.zeros(x.shape)
+    dx[...] = 2 * grad  # wrong: dx is a plain array
+    return dx
+
+
+OPS = [Op(double, double_backward, "(n)->(n)", dtypes=["float64"])]
+""",
+        fix="use NumPy functions that have ops, and write on `np.zeros_like(x)`; or declare the op that is missing",
+        instead="dx = 2 * grad",
+    ),
     "GC701": Code(
         meaning="forward's outputs differ from the recorded ones",
         detail=(
@@ -697,10 +779,16 @@ CAUSES: dict[str, str] = {
     "impossible_choice": "a param has a choice that no shape accepts",
     "not_finite": "forward returns NaN or infinity",
     "contradicts_signature": "forward's outputs have other shapes than the signature promises",
-    # numerics
+    # higher orders and forward mode
+    "wrong_op_inside": "an op that is called on the way has a wrong backward itself",
+    "detached": "a value that backward uses is not on the tape, so its derivative is lost",
+    "not_recorded": "backward cannot run on Variables",
+    "wrong_jvp": "backward agrees with the numeric derivative, and jvp does not agree with backward",
+    # fixtures
     "outputs_differ": "forward no longer returns what was recorded",
     "gradients_differ": "backward no longer returns what was recorded",
     "op_gone": "the recorded op cannot be found, or takes other inputs than it did",
+    # numerics
     "smooth": "the error bar is too wide",
     "kink": "several kinks meet along the direction",
     "jump": "forward jumps here",

@@ -7,41 +7,45 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any
 
 from gradcheck_cli.adapters import Given, Target, ops_of, targets_of
 from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
 
+Plain = Callable[[Callable[..., Any]], Op]
+
 ENTRY_POINT_GROUP = "gradcheck.ops"
 _MANGLED = "_gradcheck_"
 _EXAMPLE = 'OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'
 
 
-def resolve(targets: Sequence[str], given: Given | None = None) -> list[Op]:
+def resolve(targets: Sequence[str], given: Given | None = None, plain: Plain | None = None) -> list[Op]:
     """The ops that the targets name, in order and once each; every installed op where no target is given.
 
-    `given` is what is said about functions that declare nothing. Raises UsageError for a target that names nothing,
-    LoadError for a file or module that cannot be used.
+    `given` is what is said about functions that declare nothing; `plain` makes an op of a function that a target names
+    and that nothing else is made of. Raises UsageError for a target that names nothing, LoadError for a file or module
+    that cannot be used.
     """
-    return list(located(targets, given))
+    return list(located(targets, given, plain))
 
 
-def located(targets: Sequence[str], given: Given | None = None) -> dict[Op, str | None]:
+def located(targets: Sequence[str], given: Given | None = None, plain: Plain | None = None) -> dict[Op, str | None]:
     """What `resolve` finds, each with the file or module to find it in again; None for an installed op."""
     given = given or Given()
     found: dict[Op, str | None] = {}
     for target in targets:
-        ops, source = _target(target, given)
+        ops, source = _target(target, given, plain)
         found |= {op: source for op in ops if op not in found}
     if not targets:
         found = dict.fromkeys(installed_ops())
-    if given.about_functions and not given.arrays and not any(op.taken_for for op in found):
+    if given.about_functions and not given.arrays and all(type(op) is Op and not op.taken_for for op in found):
         flag = given.about_functions[0]
         raise UsageError(f"{flag} is for functions that declare nothing; {next(iter(found)).name} is a declared op")
     by_name: dict[str, Op] = {}
@@ -65,6 +69,14 @@ def installed_ops() -> list[Op]:
     return ops
 
 
+def companions(function: Callable[..., Any]) -> list[Op]:
+    """The ops that are declared in the module of a function, which it may call."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    table = getattr(module, "OPS", None)
+    declared = table if isinstance(table, (list, tuple)) else vars(module).values() if module else ()
+    return [op for op in declared if isinstance(op, Op)]
+
+
 def recognised(target: str) -> list[Target] | None:
     """What a file or module without declarations holds, as far as a target means it; None for declared ops.
 
@@ -85,7 +97,7 @@ def module_at(target: str) -> ModuleType:
     return _module_of(target)[0]
 
 
-def _target(target: str, given: Given) -> tuple[list[Op], str | None]:
+def _target(target: str, given: Given, plain: Plain | None) -> tuple[list[Op], str | None]:
     """The ops that one target names, and the file or module they are in."""
     place, separator, name = target.partition("::")
     if not place:
@@ -97,8 +109,19 @@ def _target(target: str, given: Given) -> tuple[list[Op], str | None]:
     module, where, _ = _module_of(target)
     ops = _declared_in(module, where)
     if not ops or (name and hasattr(module, name) and not any(op.name == name for op in ops)):
+        function = vars(module).get(name)
+        if isinstance(function, FunctionType) and not any(t.answers_to(name) for t in targets_of(module, where)):
+            return [_by_itself(function, f"{where}::{name}", plain)], place
         return ops_of(module, where, name or None, given), place
     return (_pick(ops, name, f"is in {where}") if separator else ops), place
+
+
+def _by_itself(function: FunctionType, where: str, plain: Plain | None) -> Op:
+    """The op of a plain function, whose backward `plain` makes."""
+    if plain is None:
+        advice = f"gradcheck run {where} --shape 3,4 (for each input) differentiates it"
+        raise UsageError(f"{where} is a plain function without a backward; {advice}")
+    return plain(function)
 
 
 def _is_file(place: str) -> bool:

@@ -83,8 +83,10 @@ class OpResult:
     def unjudged(self) -> tuple[str, ...]:
         """Inputs whose gradient was judged in no case; an edge, where all may be zero, is no proof of sight."""
         ordinary = [case for case in self.cases if not case.case.edge] or self.cases
-        judged = {r.name for case in ordinary for r in case.inputs if r.judged}
-        return () if self.skipped else tuple(n for i in self.op.differentiated if (n := self.op.names[i]) not in judged)
+        asked = [self.op.names[i] for i in self.op.differentiated]
+        asked += [r.label for case in ordinary for r in case.inputs if r.order > 1]
+        judged = {r.label for case in ordinary for r in case.inputs if r.judged}
+        return () if self.skipped else tuple(name for name in dict.fromkeys(asked) if name not in judged)
 
     @property
     def verdict(self) -> Verdict:

@@ -61,7 +61,11 @@ class _Search:
         self.tries -= 1
         best = self.best
         for found in examine(case, self.judging).findings:
-            if found.code == best.code and found.severity >= Severity.FAILURE and found.input in (best.input, None):
+            if (
+                found.code == best.code
+                and found.severity >= Severity.FAILURE
+                and (best.input is None or found.input in (best.input, None))
+            ):
                 explained = with_cause(found, best.cause, best.partial)
                 # A factor of 2 that was the length of an axis must not become just any 2.
                 if explained is None or explained.input != best.input:

@@ -207,6 +207,16 @@ def _check_modifiers(signature: Signature) -> None:
                 )
 
 
+def plain(shapes: Sequence[Shape]) -> str:
+    """The signature of operands that have just these ranks: every dimension has a name of its own."""
+    return ",".join(f"({','.join(f'd{i}_{j}' for j in range(len(shape)))})" for i, shape in enumerate(shapes))
+
+
+def tied(shapes: Sequence[Shape]) -> str:
+    """The signature of operands of just these shapes: dimensions of the same size are one dimension, ones stay ones."""
+    return ",".join(f"({','.join('1' if size == 1 else f'n{size}' for size in shape)})" for shape in shapes)
+
+
 def broadcast(shapes: Sequence[Shape]) -> Shape:
     """The broadcast of several shapes, without allocating anything; raises ValueError."""
     rank = max(map(len, shapes), default=0)

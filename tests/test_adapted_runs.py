@@ -140,11 +140,24 @@ def test_it_can_be_recorded_and_replayed(gradcheck: Gradcheck, layers: Path) -> 
     assert gradcheck("replay", "scale.json").code == 0
 
 
-def test_a_function_without_a_partner_says_what_would_fit(gradcheck: Gradcheck, layers: Path) -> None:
+def test_a_plain_function_is_left_to_the_tape(gradcheck: Gradcheck, layers: Path) -> None:
+    """If it is named; nothing says that a helper has a gradient."""
     outcome = gradcheck("run", "layers.py::helper", "--shape", "3")
 
+    assert outcome.code == 0
+    assert "helper" in outcome.stdout
+    assert "helper" not in gradcheck("run", "layers.py", "--shape", "3").stdout
+
+
+def test_what_has_no_backward_says_what_would_fit(gradcheck: Gradcheck) -> None:
+    (gradcheck.folder / "odd.py").write_text(
+        "class Odd:\n    def forward(self, x):\n        return x\n", encoding="utf-8"
+    )
+    outcome = gradcheck("run", "odd.py::Odd", "--shape", "3")
+
     assert outcome.code == 2
-    assert "layers.py::helper has no backward that could be found" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+    assert "odd.py::Odd has no backward that could be found" in outcome.stderr
     assert "f_forward and f_backward" in outcome.stderr
 
 

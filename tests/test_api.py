@@ -209,7 +209,7 @@ def test_further_keywords_are_those_of_op() -> None:
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        ((scale,), {"shapes": [(3,)]}, UsageError, "needs an Op, or a forward and a backward"),
+        ((scale,), {}, UsageError, "needs a shape for each of x"),
         ((scale, scale_backward), {}, UsageError, "needs shapes="),
         ((RIGHT,), {"params": {"q": 1}}, UsageError, "no param 'q'; it has k"),
         ((RIGHT,), {"shapes": [(3,), (3,)]}, UsageError, "2 shapes given"),

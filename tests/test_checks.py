@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import POSITIVE, Finding, Op, Report, check, one_of, unbroadcast
+from gradcheck_cli import POSITIVE, Finding, Op, Report, check, no_grad, one_of, unbroadcast
 from gradcheck_cli.checks.finding import Severity
 from gradcheck_cli.codes import CODES
 from gradcheck_cli.draw import Sampling
@@ -72,6 +72,15 @@ def has_none(grad: Array, out: Array, a: Array, b: Array) -> tuple[Array, None]:
 
 def narrows(grad: Array, out: Array, x: Array) -> Array:
     return (2 * grad * x).astype(np.float16)
+
+
+def leaves_the_tape(grad: Array, out: Array, x: Array) -> Array:
+    with no_grad():
+        return square_backward(grad, out, x)
+
+
+def makes_arrays(grad: Array, out: Array, x: Array) -> Any:
+    return 2 * grad * np.asarray(x)
 
 
 def has_words(grad: Array, out: Array, x: Array) -> str:
@@ -192,7 +201,19 @@ PAIRS = {
         Op(copy, copy_backward, "()->()", domain=one_of([1 / 3])),
     ),
     "GC502": Pair("inconclusive", Op(mumbles, copy_backward, "()->()"), COPY),
+    "GC601": Pair("fail", Op(np.square, leaves_the_tape, "()->()"), SQUARE),
+    "GC602": Pair(
+        "fail",
+        Op(np.square, square_backward, "()->()", jvp=lambda tangents, _out, x: x * tangents[0]),
+        Op(np.square, square_backward, "()->()", jvp=lambda tangents, _out, x: 2 * x * tangents[0]),
+    ),
+    "GC603": Pair("pass", Op(np.square, makes_arrays, "()->()"), SQUARE),
 }
+
+
+def order(code: str) -> int:
+    """The order at which a code is found."""
+    return 2 if code in ("GC601", "GC603") else 1
 
 
 def test_every_code_has_a_wrong_and_a_right_op() -> None:
@@ -203,7 +224,7 @@ def test_every_code_has_a_wrong_and_a_right_op() -> None:
 @pytest.mark.parametrize("code", PAIRS)
 def test_a_wrong_op_triggers_its_code(code: str) -> None:
     """The code is found, and the verdict is as bad as it is."""
-    report = check(PAIRS[code].wrong, edges=False)
+    report = check(PAIRS[code].wrong, edges=False, order=order(code))
 
     assert code in codes(report)
     assert report.verdict == PAIRS[code].verdict
@@ -212,7 +233,7 @@ def test_a_wrong_op_triggers_its_code(code: str) -> None:
 @pytest.mark.parametrize("code", PAIRS)
 def test_a_right_op_triggers_nothing(code: str) -> None:
     """Not this code, nor any other."""
-    report = check(PAIRS[code].right)
+    report = check(PAIRS[code].right, order=order(code))
 
     assert report.findings == ()
     assert report.passed
@@ -222,7 +243,7 @@ def test_a_right_op_triggers_nothing(code: str) -> None:
 def test_a_finding_is_complete(code: str) -> None:
     """A cause in snake case, a sentence that names a function or an input, and the case."""
     op = PAIRS[code].wrong
-    finding = next(f for f in check(op, edges=False, cases=8).findings if f.code == code)
+    finding = next(f for f in check(op, edges=False, cases=8, order=order(code)).findings if f.code == code)
     named = {*op.names, op.forward.__name__, op.backward.__name__}
 
     assert finding.cause.replace("_", "").isalpha()

@@ -24,8 +24,11 @@ def findings(folder: Path, source: str, **options: Any) -> list[Finding]:
     """What a check of an op file finds, of one that the command would load."""
     path = folder / "my_ops.py"
     path.write_text(source, encoding="utf-8")
-    (op,) = resolve([str(path)])
-    return list(check(op, **options).findings)
+    return [finding for op in resolve([str(path)]) for finding in check(op, **options).findings]
+
+
+def order(code: str) -> int:
+    return 2 if code.startswith("GC6") else 1
 
 
 # The table
@@ -36,13 +39,15 @@ RUNNABLE = [code for code in CODES if not code.startswith("GC7")]  # these take 
 @pytest.mark.parametrize("code", RUNNABLE)
 def test_an_example_has_the_bug_that_it_shows(tmp_path: Path, code: str) -> None:
     """It yields the code, and within a few cases."""
-    assert code in {finding.code for finding in findings(tmp_path, CODES[code].example, cases=6)}
+    assert code in {finding.code for finding in findings(tmp_path, CODES[code].example, cases=6, order=order(code))}
 
 
 @pytest.mark.parametrize("code", CODES)
 def test_a_mended_example_has_no_bug(tmp_path: Path, code: str) -> None:
     """With the marked line replaced nothing is found; that some edge cannot be judged is a note."""
-    assert [f.message for f in findings(tmp_path, CODES[code].mended) if f.severity > Severity.NOTE] == []
+    found = findings(tmp_path, CODES[code].mended, order=order(code))
+
+    assert [f.message for f in found if f.severity > Severity.NOTE] == []
 
 
 def test_the_report_gives_the_meaning_of_a_code(gradcheck: Gradcheck) -> None:

@@ -1,10 +1,13 @@
 """The README tells the truth: its op file prints what it says, its commands exist."""
 
+import doctest
 import re
+import shlex
 from pathlib import Path
 
 from conftest import Gradcheck, WriteFile
 
+VARIABLE = Path(__file__).parent.parent / "docs" / "variable.md"
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
@@ -50,3 +53,21 @@ def test_the_options_of_the_readme_exist(gradcheck: Gradcheck) -> None:
     known = re.findall(r"--[a-z-]+", gradcheck("run", "--help").stdout)
 
     assert set(re.findall(r"`(--[a-z-]+)", README)) - set(known) == set()
+
+
+def test_the_session_of_the_page_on_variables() -> None:
+    """Every line of Python in docs/variable.md answers as it says there."""
+    failed, tried = doctest.testfile(str(VARIABLE), module_relative=False, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+
+    assert failed == 0
+    assert tried > 10
+
+
+def test_the_graph_of_the_page_on_variables(gradcheck: Gradcheck) -> None:
+    """As the command draws it."""
+    page = VARIABLE.read_text(encoding="utf-8")
+    session = next(block for block in blocks(page) if block.startswith("$ gradcheck graph"))
+    command, printed = session.split("\n", 1)
+
+    outcome = gradcheck(*shlex.split(command.removeprefix("$ gradcheck ")))
+    assert without_figures(outcome.stdout) == without_figures(printed)

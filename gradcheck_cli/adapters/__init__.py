@@ -19,7 +19,7 @@ from gradcheck_cli.adapters.inputs import unfit
 from gradcheck_cli.errors import LoadError, UsageError, suggestions
 from gradcheck_cli.op import Op
 
-__all__ = ["Given", "Target", "adapt", "op_from", "ops_of", "targets_of"]
+__all__ = ["Given", "Target", "adapt", "op_from", "ops_of", "target_for", "targets_of"]
 
 # In the order in which they may claim a name: (module in this folder, the framework that must have been imported).
 STYLES = (
@@ -74,6 +74,13 @@ def ops_of(module: ModuleType, where: str, name: str | None, given: Given) -> li
     return [_op(target, given, alone=len(chosen) == 1) for target in chosen]
 
 
+def target_for(value: Any) -> Target | None:
+    """What a class, or a function of a framework, is taken for by itself, as if it stood alone in a module."""
+    module, name = ModuleType(getattr(value, "__module__", None) or type(value).__module__), _name(value)
+    setattr(module, name, value)
+    return next((target for target in targets_of(module, name) if target.answers_to(name)), None)
+
+
 def op_from(
     forward: Any, backward: Callable[..., Any] | None = None, given: Given | None = None, *, product: bool = False
 ) -> Op:
@@ -91,10 +98,7 @@ def op_from(
             given,
             alone=True,
         )
-    module = ModuleType(getattr(forward, "__module__", None) or type(forward).__module__)
-    name = _name(forward)
-    setattr(module, name, forward)
-    target = next((t for t in targets_of(module, name) if t.answers_to(name)), None)
+    target, name = target_for(forward), _name(forward)
     if target is None:
         raise UsageError(f"{name}: needs an Op, or a forward and a backward; what is recognised: {_FITS}")
     return _op(target, given, alone=True)

@@ -15,7 +15,9 @@ from gradcheck_cli.case import Case, widened
 from gradcheck_cli.checks.behaviour import check_behaviour
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.forward import check_forward
+from gradcheck_cli.checks.jvp import check_jvp
 from gradcheck_cli.checks.oracle import oracle_of
+from gradcheck_cli.checks.second import check_second
 from gradcheck_cli.checks.structure import check_structure, usable
 from gradcheck_cli.checks.value import InputResult, Judging, check_values
 from gradcheck_cli.foreign import quiet
@@ -73,7 +75,19 @@ def _coarser(case: Case, position: int) -> Array:
 
 
 def examine(case: Case, judging: Judging) -> CaseResult:
-    """Ask every check of a case."""
+    """Ask every check of a case: at order 2, and where nothing is wrong at order 1, of its backward as well."""
+    first = _examine(case, judging)
+    if judging.order == 1 or not first.inputs or not all(result.judged for result in first.inputs):
+        return first
+    if any(finding.severity > Severity.WARNING for finding in first.findings):
+        return first
+    with quiet():
+        results, findings = check_second(case, lambda derived: _examine(derived, judging, behaviour=False))
+    return replace(first, inputs=(*first.inputs, *results), findings=(*first.findings, *findings))
+
+
+def _examine(case: Case, judging: Judging, behaviour: bool = True) -> CaseResult:
+    """Every check; without `behaviour` of what a tape computes, which is as linear as the ops on it."""
     findings = list(check_forward(case))
     if any(
         (f.code == "GC402" and case.edge) or (f.severity >= Severity.FAILURE and f.code != "GC406") for f in findings
@@ -82,6 +96,7 @@ def examine(case: Case, judging: Judging) -> CaseResult:
     returned = gradients(case)
     findings += check_structure(case, returned)
     exact = {p: as_real(g) for p, g in usable(returned, case).items()}
+    del returned  # Of large arrays, one more matters.
 
     @cache
     def floors() -> dict[int, Array]:
@@ -89,11 +104,14 @@ def examine(case: Case, judging: Judging) -> CaseResult:
         return {p: floor + _coarser(case, p) for p, floor in found.items()} if case.edge else found
 
     with quiet():
-        behaviour = check_behaviour(case, exact, floors)
+        odd = check_behaviour(case, exact, floors) if behaviour else []
         results, wrong = check_values(case, exact, floors, judging)
+        contradictions = list(check_jvp(case, exact, floors))
     # What is not even linear, or not twice the same, has no value to be compared.
-    explained = {f.input for f in behaviour}
-    findings += [*behaviour, *(f for f in wrong if f.input not in explained and (f.input or not explained))]
+    explained = {f.input for f in odd}
+    findings += [*odd, *(f for f in wrong if f.input not in explained and (f.input or not explained))]
+    if not any(finding.severity >= Severity.FAILURE for finding in findings):  # Else it is no news.
+        findings += contradictions
     return CaseResult(case, tuple(results), tuple(map(_no_more_than_a_note, findings) if case.edge else findings))
 
 

@@ -81,8 +81,17 @@ def _all(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[
 
 
 def _linear(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[Finding, int]]:
-    """B(0) = 0, B(c w) = c B(w), B(w + u) = B(w) + B(u)."""
+    """B(0) = 0, B(c w) = c B(w), B(w + u) = B(w) + B(u): one after the other, since large arrays should not pile up."""
+    yield from _of_nothing(case, gradients, floors)
+    for factor in _FACTORS:
+        yield from _scaled(case, gradients, floors, factor)
+    yield from _added(case, gradients, floors)
+
+
+def _of_nothing(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[Finding, int]]:
     zeros = again(case, cotangents=[np.zeros_like(w) for w in case.cotangents])
+    if not any(map(largest, zeros.values())):
+        return
     nothing = {p: np.zeros_like(g) for p, g in gradients.items()}
     kept = {d.position for d in _differences(zeros, gradients, floors)}
     for d in _differences(zeros, nothing, floors):
@@ -95,23 +104,30 @@ def _linear(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tup
             f"for a cotangent of zeros, grad {{name}}{d.where} is {'still ' * ignored}{d.got:.6g}.",
             "multiply the local derivative by the upstream gradient, once",
         )
-    for factor in _FACTORS:
-        scaled = again(case, cotangents=[np.asarray(factor * w, w.dtype) for w in case.cotangents])
-        for d in _differences(scaled, _times(gradients, factor), _times(floors, abs(factor))):
-            yield _finding(
-                case,
-                d,
-                "GC302",
-                "nonlinear_in_upstream",
-                f"for {factor:g} times the cotangent, grad {{name}}{d.where} is {d.got:.6g}; "
-                f"{factor:g} times the gradient is {d.wanted:.6g}.",
-                "the upstream gradient is a factor, once: no powers, absolute values or clipping of it",
-            )
+
+
+def _scaled(case: Case, gradients: Gradients, floors: Gradients, factor: float) -> Iterator[tuple[Finding, int]]:
+    scaled = again(case, cotangents=[np.asarray(factor * w, w.dtype) for w in case.cotangents])
+    for d in _differences(scaled, _times(gradients, factor), _times(floors, abs(factor))):
+        yield _finding(
+            case,
+            d,
+            "GC302",
+            "nonlinear_in_upstream",
+            f"for {factor:g} times the cotangent, grad {{name}}{d.where} is {d.got:.6g}; "
+            f"{factor:g} times the gradient is {d.wanted:.6g}.",
+            "the upstream gradient is a factor, once: no powers, absolute values or clipping of it",
+        )
+
+
+def _added(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[Finding, int]]:
     what, others = _other_cotangents(case)
     alone = again(case, cotangents=others)
-    together = again(case, cotangents=[w + u for w, u in zip(case.cotangents, others, strict=True)])
-    added = {p: g + alone[p] for p, g in gradients.items() if p in alone and alone[p].shape == g.shape}
-    wider = {p: 2 * floors[p] + _last(alone[p]) for p in added}
+    others = [w + u for w, u in zip(case.cotangents, others, strict=True)]
+    together = again(case, cotangents=others)
+    del others
+    wider = {p: 2 * floors[p] + _last(alone[p]) for p in alone.keys() & gradients.keys()}
+    added = {p: gradients[p] + alone.pop(p) for p in wider if alone[p].shape == gradients[p].shape}
     for d in _differences(together, added, wider):
         yield _finding(
             case,

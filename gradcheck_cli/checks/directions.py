@@ -16,6 +16,7 @@ from gradcheck_cli.stream import Stream
 # this is a matter of time: 64 keep `run matmul --shape 2,3,4,5` at a fifth of a second, 256 tripled it.
 FULL = 64
 PROBES = 3  # random directions through all entries of a larger input: an error would have to cancel in each of them
+LARGE = 4096  # entries beyond which one direction must do
 FEW = 4  # single entries of a large input at a first look
 _BITS = 12  # mantissas so long that two errors seldom cancel, and short enough for x + t v to be exact
 SPREAD = 16  # and single entries of it, which neither cancel nor meet each other's kinks
@@ -29,6 +30,8 @@ def directions_of(case: Case, position: int, mode: str, most: int) -> list[Direc
     size = as_real(case.inputs[position]).size
     if size <= most and (mode == "full" or (mode == "auto" and size <= FULL)):
         return list(coordinates(case, position))
+    if size > LARGE:
+        return [through_all(case, position), *coordinates(case, position, few(case, position))]
     return [*_probes(case, position), *coordinates(case, position, few(case, position, SPREAD))]
 
 

@@ -116,7 +116,7 @@ def _beside(case: Case, oracle: Oracle, distance: float, numbers: range) -> Iter
             low, high = domain.limits
             moved = [x + step, x + np.abs(step), x - np.abs(step), x]
             inputs[position] = np.asarray(next(m for m in moved if np.all((low <= m) & (m <= high))), x.dtype)
-        yield replace(oracle, inputs=inputs)
+        yield replace(oracle, inputs=inputs, outputs=None)
 
 
 def _hull(

@@ -29,7 +29,7 @@ _WELL_WITHIN, _ROUGH = 3, 1e-6  # halvings of a distance; bars, relative to the 
 _WIDE = 1e-9  # of the largest slope: a bar that the complex step should try to narrow
 _QUOTIENT = 4.0  # roundings that a plain difference quotient may be off by
 _AT_ONCE = 2**24  # directions times outputs that are differentiated at once
-_PER_OUTPUT, _ROWS = 2**20, 16  # values per step, and directions, that a second look takes per output element at once
+_PER_OUTPUT, _ROWS = 2**18, 16  # values per step, and directions, that a second look takes per output element at once
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,12 @@ class Oracle:
     weights: NDArray[np.float64]
     limits: list[tuple[float, float]]
     epsilon: float  # spacing of 1.0 in the coarsest dtype around
+    outputs: Sequence[Array] | None = None  # f(x), where it is at hand just as forward would give it again
 
     @cached_property
     def points(self) -> Points:
         """Forward around the inputs, stacked where a stacked call reproduces plain ones."""
-        points = around(self.forward, self.inputs, self.weights.size, self.stacked)
+        points = around(self.forward, self.inputs, self.weights.size, self.stacked, self.outputs)
         proven = points.stacked is not None and points.small and _reproduces(points)
         return points if proven else replace(points, stacked=None)
 
@@ -76,37 +77,62 @@ def oracle_of(case: Case) -> Oracle:
     A float32 forward rounds at 1e-7 and its slopes at 1e-5; the same function in float64 judges a float32 gradient
     far more finely.
     """
-    inputs = list((widened(case) or case).inputs)
-    are_complex = [x.dtype.kind == "c" for x in inputs]
-
-    def forward(reals: Sequence[Array]) -> Sequence[Array]:
-        arrays = [as_complex(x) if c else x for x, c in zip(reals, are_complex, strict=True)]
-        if case.mutated:
-            arrays = [x.copy() for x in arrays]
-        return [as_real(y) for y in case.op.run(arrays, case.params).arrays if y.dtype.kind in "fc"]
-
-    def stacked(reals: Sequence[Array], moved: Sequence[bool], count: int) -> NDArray[np.float64]:
-        arrays = [_behind(x, loops, m, rank) for x, loops, m in zip(reals, binding.loops, moved, strict=True)]
-        answers = [y for y in case.op.run(arrays, case.params).arrays if y.dtype.kind in "fc"]
-        return np.concatenate([np.asarray(y, np.float64).reshape(count, -1) for y in answers], axis=1)
-
-    def analytic(arrays: Sequence[Array]) -> Sequence[Array]:
-        return case.op.run(arrays, case.params).arrays
-
     assert case.outputs is not None
-    binding = case.binding
-    rank = max(map(len, binding.loops), default=0)
-    # A `?` dimension that is missing would be taken for the one that is put in front.
-    stackable = case.op.gufunc.has_loops and not binding.missing and not any(are_complex) and not case.mutated
+    wide = widened(case) or case
+    forward = _Forward(wide)
     pairs = zip(case.cotangents, case.outputs.arrays, strict=True)
-    weights = [as_real(w).astype(np.float64).reshape(-1) for w, y in pairs if y.dtype.kind in "fc"]
-    real = not any(are_complex) and all(y.dtype.kind == "f" for y in case.outputs.arrays) and not case.mutated
-    limits = [domain.limits for domain in case.op.domains]
-    reals = [as_real(x) for x in inputs]
-    floats = [x for x in (*inputs, *case.outputs.arrays) if x.dtype.kind in "fc"]
-    epsilon = max(float(np.finfo(x.dtype).eps) for x in floats)
-    stack = stacked if stackable and real else None
-    return Oracle(forward, stack, analytic if real else None, reals, np.concatenate(weights), limits, epsilon)
+    weights = [as_real(w).astype(np.float64, copy=False).reshape(-1) for w, y in pairs if y.dtype.kind in "fc"]
+    floats = [x for x in (*wide.inputs, *case.outputs.arrays) if x.dtype.kind in "fc"]
+    return Oracle(
+        forward=forward.plain,
+        stacked=forward.stacked if forward.stackable else None,
+        analytic=forward.analytic if forward.real else None,
+        inputs=[as_real(x) for x in wide.inputs],
+        weights=weights[0] if len(weights) == 1 else np.concatenate(weights),
+        limits=[domain.limits for domain in case.op.domains],
+        epsilon=max(float(np.finfo(x.dtype).eps) for x in floats),
+        outputs=forward.known(),
+    )
+
+
+class _Forward:
+    """A case's forward over real arrays: at one point, at many, and at complex points where it is real."""
+
+    def __init__(self, case: Case) -> None:
+        assert case.outputs is not None
+        self.case, self.outputs = case, case.outputs.arrays
+        self.complex = [x.dtype.kind == "c" for x in case.inputs]
+        self.real = not (any(self.complex) or case.mutated) and all(y.dtype.kind == "f" for y in self.outputs)
+
+    @property
+    def stackable(self) -> bool:
+        """Whether an axis may be put in front; a `?` dimension that is missing would be taken for it."""
+        return self.real and self.case.op.gufunc.has_loops and not self.case.binding.missing
+
+    def known(self) -> Sequence[Array] | None:
+        """The outputs, where the same arrays in another layout do not round otherwise."""
+        return self.outputs if self.real and all(x.flags.c_contiguous for x in self.case.inputs) else None
+
+    def plain(self, reals: Sequence[Array]) -> Sequence[Array]:
+        """Outputs that have slopes, as real arrays."""
+        arrays = [as_complex(x) if c else x for x, c in zip(reals, self.complex, strict=True)]
+        if self.case.mutated:
+            arrays = [x.copy() for x in arrays]
+        return [as_real(y) for y in self._run(arrays) if y.dtype.kind in "fc"]
+
+    def stacked(self, reals: Sequence[Array], moved: Sequence[bool], count: int) -> NDArray[np.float64]:
+        """The same at `count` points, as (points, outputs); inputs that moved have one more axis in front."""
+        loops = self.case.binding.loops
+        rank = max(map(len, loops), default=0)
+        arrays = [_behind(x, own, m, rank) for x, own, m in zip(reals, loops, moved, strict=True)]
+        return np.concatenate([np.asarray(y, np.float64).reshape(count, -1) for y in self._run(arrays)], axis=1)
+
+    def analytic(self, arrays: Sequence[Array]) -> Sequence[Array]:
+        """Outputs at complex points."""
+        return self._run(arrays)
+
+    def _run(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        return self.case.op.run(arrays, self.case.params).arrays
 
 
 def _behind(x: Array, loops: Shape, moved: bool, rank: int) -> Array:

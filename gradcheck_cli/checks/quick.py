@@ -76,27 +76,11 @@ class _Answer:
         return _Answer(self.slope[rows], self.bar[rows], self.deviation[rows], self.agree[rows], self.plans)
 
 
-def agreements(
-    case: Case,
-    oracle: Oracle,
-    gradients: Mapping[int, Array],
-    floors: Floors,
-    positions: Sequence[int],
-    mode: str,
-    most: int,
-) -> dict[int, Agreement]:
-    """The gradients that need no closer look, by input position.
+class Looks:
+    """The looks at one case.
 
-    `mode` "full" asks for each entry, as long as that takes no more than `most` directions.
+    `mode` "full" asks for each entry of an input, as long as that takes no more than `most` directions.
     """
-    floats = [x for x in (*oracle.inputs, *oracle.points.outputs) if x.dtype.kind == "f"]
-    if not oracle.weights.size or any(x.dtype != np.float64 for x in floats):
-        return {}  # Single precision has no digits to spare: the ladder finds the best steps.
-    return dict(_Looks(case, oracle, gradients, floors, mode, most).agreements(positions))
-
-
-class _Looks:
-    """The looks at one case."""
 
     def __init__(
         self, case: Case, oracle: Oracle, gradients: Mapping[int, Array], floors: Floors, mode: str, most: int
@@ -108,7 +92,13 @@ class _Looks:
         self.largest = {p: largest(g) for p, g in gradients.items()}
 
     def agreements(self, positions: Sequence[int]) -> dict[int, Agreement]:
-        """Elementwise inputs as a whole; of the others, each along one direction, and entry by entry."""
+        """The gradients that need no closer look, by input position.
+
+        Elementwise inputs are asked as a whole; of the others, each along one direction, and entry by entry.
+        """
+        dtypes = {*self.oracle.points.dtypes, *(x.dtype for x in self.oracle.inputs if x.dtype.kind == "f")}
+        if not self.oracle.weights.size or dtypes != {np.dtype(np.float64)}:
+            return {}  # Single precision has no digits to spare: the ladder finds the best steps.
         found: dict[int, Agreement] = {}
         mixed = []
         for position in positions:
@@ -150,10 +140,10 @@ class _Looks:
         every = size <= self.most and (self.mode == "full" or (size <= _ALL and self.mode != "probe"))
         return list(coordinates(self.case, position, None if every else few(self.case, position)))
 
-    def colours(self, position: int) -> Colours | None:
-        """How the Jacobian of an input falls apart, where that makes it cheap or it is asked for."""
-        colours = colours_of(self.case, position) if self.mode != "probe" else None
-        if colours is None or (self.mode == "full" and colours.count <= self.most):
+    def colours(self, position: int, every: bool = False) -> Colours | None:
+        """How the Jacobian of an input falls apart, where that makes it cheap, or every entry is asked for."""
+        colours = colours_of(self.case, position) if every or self.mode != "probe" else None
+        if colours is None or every or (self.mode == "full" and colours.count <= self.most):
             return colours
         return colours if colours.count <= _COLOURS and self.gradients[position].size <= _CELLS else None
 

@@ -14,9 +14,10 @@ from gradcheck_cli.case import Case
 from gradcheck_cli.checks.directions import coordinates, directions_of, joint
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.generalised import at_an_edge, forgive
-from gradcheck_cli.checks.judgement import Judgement, glance, judge
+from gradcheck_cli.checks.judgement import Judgement, judge
+from gradcheck_cli.checks.locate import suspects
 from gradcheck_cli.checks.oracle import Oracle, oracle_of
-from gradcheck_cli.checks.quick import Floors, agreements
+from gradcheck_cli.checks.quick import Floors, Looks
 from gradcheck_cli.codes import CAUSES
 from gradcheck_cli.edges.values import SCALES
 from gradcheck_cli.errors import UsageError
@@ -39,12 +40,13 @@ _SHOWN = 16  # entries that are not finite, to look at
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """How values are judged; `tolerances` switches to the classic test."""
+    """How values are judged; `tolerances` switches to the classic test, `order` 2 asks about backward's, too."""
 
     mode: str = "auto"
     min_resolution: float | None = None  # None: by dtype
     tolerances: Classic | None = None
     max_evals: int = MAX_EVALS  # forward evaluations that one question asked of a case may take
+    order: int = 1
 
     @property
     def columns(self) -> int:
@@ -52,6 +54,8 @@ class Judging:
         return self.max_evals // _PER_ENTRY
 
     def __post_init__(self) -> None:
+        if self.order not in (1, 2):
+            raise UsageError(f"order is {self.order!r}; it must be 1 (gradients) or 2 (their derivatives, too)")
         if self.mode not in MODES:
             raise UsageError(f"mode {self.mode!r} is none of {', '.join(MODES)}")
         if not isinstance(self.max_evals, int) or self.max_evals < 1:
@@ -68,7 +72,8 @@ class InputResult:
     """What was found about the gradient of one input.
 
     `worst` is the largest deviation and `resolution` the smallest error that would have been caught, both relative
-    to the largest entry of the gradient; None where nothing was judged. `method` is full, probe or empty.
+    to the largest entry of the gradient; None where nothing was judged. `method` is full, probe or empty. At `order` 2
+    the gradient is that of a product with what backward returns, by an input or by the cotangent.
     """
 
     name: str
@@ -76,6 +81,12 @@ class InputResult:
     worst: float | None
     resolution: float | None
     method: str
+    order: int = 1
+
+    @property
+    def label(self) -> str:
+        """The name, and the order if that is not the first."""
+        return self.name if self.order == 1 else f"{self.name} (order {self.order})"
 
 
 def check_values(
@@ -103,6 +114,8 @@ class _ValueCheck:
         self.findings: list[Finding] = []
         self._floors = floors
         self.finite = [p for p, g in self.gradients.items() if g.size and np.all(np.isfinite(g))]
+        most = judging.max_evals // _QUICK_ENTRY
+        self.looks = Looks(case, self.oracle, gradients, floors, judging.mode, most)
         self.agreed = {} if judging.tolerances else self._agreed()
         self.doubtful = [p for p in self.finite if p not in self.agreed]
         asked = {p: directions_of(case, p, judging.mode, judging.columns) for p in self.doubtful}
@@ -150,8 +163,7 @@ class _ValueCheck:
     def _agreed(self) -> dict[int, InputResult]:
         """Gradients that a first look finds nothing wrong with, as finely as it must be seen."""
         found = {}
-        judging, most = self.judging, self.judging.max_evals // _QUICK_ENTRY
-        seen = agreements(self.case, self.oracle, self.gradients, self._floors, self.finite, judging.mode, most)
+        seen = self.looks.agreements(self.finite)
         for position, a in seen.items():
             size = max(largest(self.gradients[position]), a.largest)
             scale = size if size > a.resolution else self.oracle.variation(position) or size or 1.0
@@ -214,33 +226,17 @@ class _ValueCheck:
         self._add("GC202", "nan_gradient", Severity.FAILURE, name, message, advice=advice)
 
     def _locate(self, position: int, judgement: Judgement) -> Judgement:
-        """Coordinates to show for a failure that a random direction found; that direction where none is wrong.
-
-        Halving the direction finds one wrong entry in log2(n) steps; others spread over the input tell how many.
-        """
+        """Coordinates to show for a failure that a random direction found; that direction where none is wrong."""
         single = [row for row, direction in enumerate(judgement.directions) if direction.entry is not None]
         if judgement.wrong[single].any():
             return judgement.take(single)
-        size = self.gradients[position].size
-        found = self._bisect(position, judgement.directions[int(np.argmax(judgement.wrong))])
-        count = min(_LOCATE, size, self.judging.columns) if size <= _LARGE else 0
-        others = np.linspace(0, size - 1, count).astype(int)
+        size, most = self.gradients[position].size, min(_LOCATE, self.judging.columns)
+        found = suspects(self.looks, position, judgement.directions[int(np.argmax(judgement.wrong))], most)
+        # Beside these, others spread over the input tell how many there are.
+        others = np.linspace(0, size - 1, min(most, size) if size <= _LARGE else 0).astype(int)
         entries = np.unique(np.array([*others, *found], dtype=int)).tolist()
-        along = self._judge(list(coordinates(self.case, position, entries))) if entries else judgement
+        along = self._judge(list(coordinates(self.case, position, entries)))
         return along if along.wrong.any() else judgement
-
-    def _bisect(self, position: int, direction: Direction) -> list[int]:
-        """The entry that is left when the wrong half of a direction is kept again and again; a glance decides."""
-        ((_, step),) = direction.moves
-        entries = np.arange(self.gradients[position].size)
-        while len(entries) > 1:
-            half = entries[: len(entries) // 2]
-            part = np.zeros(np.shape(step))
-            part.reshape(-1)[half] = np.reshape(step, -1)[half]
-            masked = Direction(((position, self.case.op.domains[position].project(part)),), random=True)
-            looks_wrong = bool(glance(self.oracle, [masked], self.gradients, self.floors).wrong[0])
-            entries = half if looks_wrong else entries[len(half) :]
-        return entries.tolist()
 
     def _report_wrong(self, position: int, judgement: Judgement) -> None:
         """The worst entry, both numbers, how many and how far."""

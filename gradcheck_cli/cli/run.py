@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
     help="Every coordinate (full), random directions (probe), or by size.",
 )
 @click.option(
+    "--order", type=click.IntRange(1, 2), default=1, show_default=True, help="2: backward is differentiated, too."
+)
+@click.option(
     "--max-evals",
     type=Integer(least=1),
     default=1_000_000,
@@ -80,6 +84,7 @@ def command(**options: Any) -> int:
 
     A file that declares no ops is looked through for what it may mean: f_forward and f_backward, classes with both,
     torch Functions, ... These need a --shape for each array, or a --signature. file.py::f,df names a pair.
+    A plain function is an op, too: gradcheck run net.py::two_layer --shape 3,4 --shape 4,5 differentiates it by a tape.
 
     Without --eps, --rtol and --atol there is no tolerance: every numeric derivative carries its own error bar.
 
@@ -91,6 +96,7 @@ def command(**options: Any) -> int:
     from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
     from gradcheck_cli.registry import located
     from gradcheck_cli.runner import run
+    from gradcheck_cli.variable.composite import composite
 
     check_sinks(options["report"])
     options = _configured(options)
@@ -98,7 +104,8 @@ def command(**options: Any) -> int:
     if options["last_failed"]:
         return _last_failed(options)
     with ops_print_to_stderr() as stdout:
-        sources = located(options["targets"], _given(options))
+        by_tape = partial(composite, shapes=options["shape"], signature=options["signature"] or "")
+        sources = located(options["targets"], _given(options), by_tape)
         ops = select(list(sources), options["k"], options["exclude"])
         if not ops:
             click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
@@ -164,13 +171,14 @@ def _last_failed(options: dict[str, Any]) -> int:
 def _meant(targets: Sequence[str]) -> set[tuple[str, Path | str | None]]:
     """(name, place) of everything that targets name; what declares nothing needs no shapes to be named."""
     from gradcheck_cli.registry import located, recognised
+    from gradcheck_cli.variable.composite import composite
 
-    meant = set()
+    meant, by_tape = set(), partial(composite, shapes=None)
     for target in targets:
         place, _, name = target.partition("::")
         found = recognised(target)
         if found is None:
-            meant |= {(op.name, _place(source)) for op, source in located([target]).items()}
+            meant |= {(op.name, _place(source)) for op, source in located([target], plain=by_tape).items()}
         else:
             meant |= {(known, _place(place)) for known in (*(t.name for t in found), name.partition(",")[0])}
     return meant
@@ -185,7 +193,7 @@ def _place(source: str | None) -> Path | str | None:
 _OF_DRAWING = (
     *("shape", "rank", "max_side", "max_elements", "cases", "edges", "broadcast", "dtype", "param", "seed"),
     *("signature", "domain", "wrt", "call", "device"),
-    *("mode", "max_evals", "max_memory", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
+    *("mode", "order", "max_evals", "max_memory", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
 )
 _FLAGS = {"exitfirst": "-x"}
 
@@ -240,6 +248,8 @@ def _options(options: dict[str, Any]) -> Options:
         max_memory=options["max_memory"],
     )
     classic = tolerances(options["eps"], options["rtol"], options["atol"])
-    judging = Judging(options["mode"], options["min_resolution"], classic, options["max_evals"])
+    judging = Judging(
+        options["mode"], options["min_resolution"], classic, max_evals=options["max_evals"], order=options["order"]
+    )
     maxfail = 1 if options["exitfirst"] else options["maxfail"]
     return Options(sampling, judging, options["allow_inconclusive"], maxfail, options["durations"])

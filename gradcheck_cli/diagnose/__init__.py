@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
-from gradcheck_cli.checks import CaseResult
+from gradcheck_cli.checks import CaseResult, examine
+from gradcheck_cli.checks.blame import blame
 from gradcheck_cli.checks.finding import Finding, Severity
+from gradcheck_cli.checks.value import Judging
 from gradcheck_cli.diagnose import axes, shapes, terms, values
 from gradcheck_cli.diagnose.evidence import Cause, Evidence, evidence_of
 from gradcheck_cli.diagnose.neighbours import NEIGHBOURS, special_values
 from gradcheck_cli.foreign import quiet
+from gradcheck_cli.variable.composite import Composite
 
 Hypothesis = Callable[[Evidence], Cause | None]
 Topic = tuple[str, str | None]  # a code, and the name of an input
@@ -129,6 +132,9 @@ def with_cause(finding: Finding, cause: str, partial: bool = False) -> Finding |
         return finding
     if finding.code not in _HYPOTHESES:
         return None
+    if isinstance(finding.case.op, Composite):
+        inside = _inside(finding)
+        return inside if inside.cause == cause else None
     with quiet():
         beside = (found for neighbour in NEIGHBOURS if (found := neighbour(finding))) if cause in _BESIDE else ()
         named = (c for c in (*beside, *([] if cause in _SPECIAL else _hypotheses(finding))) if c.cause == cause)
@@ -141,6 +147,8 @@ def with_cause(finding: Finding, cause: str, partial: bool = False) -> Finding |
 def _explain(finding: Finding, special: bool) -> Finding:
     if finding.code not in _HYPOTHESES or finding.severity < Severity.FAILURE:
         return finding
+    if isinstance(finding.case.op, Composite):
+        return _inside(finding)
     neighbours = NEIGHBOURS if special else [n for n in NEIGHBOURS if n is not special_values]
     with quiet():
         beside = (cause for neighbour in neighbours if (cause := neighbour(finding)))
@@ -148,6 +156,18 @@ def _explain(finding: Finding, special: bool) -> Finding:
     if cause is None:
         return replace(finding, cause="unexplained") if finding.cause in ("wrong_value", "wrong_jointly") else finding
     return _named(finding, cause)
+
+
+def _inside(finding: Finding) -> Finding:
+    """A wrong gradient by the tape, with the op on it that is to blame: nobody wrote the gradient itself."""
+    case = finding.case
+    assert isinstance(case.op, Composite)
+    with quiet():
+        found = blame(case, case.op.calls(case.inputs, case.params), lambda call: examine(call, Judging()))
+    if found is None or found.op is None:
+        return replace(finding, cause="unexplained")
+    why = f"{case.op.name} calls {found.sentence}"
+    return replace(finding, cause="wrong_op_inside", why=why, suggestion=f"mend {found.op.name} first", input=None)
 
 
 def _hypotheses(finding: Finding) -> Iterator[Cause]:

@@ -46,8 +46,8 @@ class ForwardCurves:
         self._points = points or around(forward, inputs, 1 if weights is None else weights.size)
         self._cells = cells or _total
         inputs, self._base = self._points.inputs, self._points.base
-        moving = [inputs[p] for d in self._directions for p, _ in d.moves]
-        self.epsilon = max((float(np.finfo(x.dtype).eps) for x in (*moving, *self._points.outputs)), default=2.0**-52)
+        moving = {inputs[p].dtype for d in self._directions for p, _ in d.moves}
+        self.epsilon = max((float(np.finfo(d).eps) for d in {*moving, *self._points.dtypes}), default=2.0**-52)
         self.size = np.array([d.largest(inputs) for d in self._directions])
         self.scale = 2.0 ** np.floor(np.log2(np.maximum(self.size, 1.0)))
         borders = [d.borders(inputs, limits) for d in self._directions]
@@ -60,6 +60,9 @@ class ForwardCurves:
         width = self._base.size if self._weights is None else 1
         samples = Samples(np.empty(len(rows)), np.empty((len(rows), width)), np.empty((len(rows), width)))
         for part, outputs, moved_by in self._points.at([self._directions[r] for r in rows], t):
+            if self._weights is not None and outputs.shape[1] > BLOCK:  # Many outputs: roughly is exactly enough.
+                samples.t[part], samples.value[part], samples.level[part] = self._weighed(rows[part], outputs, moved_by)
+                continue
             change = outputs - self._base
             size = np.maximum(np.abs(outputs), np.abs(self._base))
             if not np.all(change):
@@ -75,11 +78,15 @@ class ForwardCurves:
         """
         parts = []
         for part, outputs, moved_by in self._points.at([self._directions[r] for r in rows], t):
-            single = np.array([self._directions[r].entry is not None for r in rows[part]])
-            sparse = outputs.shape[1] > BLOCK and len(single) == 1 and bool(single[0])
-            value, squares = self._weigh_few(outputs[0]) if sparse else self._weigh(outputs, single)
-            parts.append(Samples(moved_by, value, np.sqrt(squares)))
+            parts.append(self._weighed(rows[part], outputs, moved_by))
         return parts[0] if len(parts) == 1 else Samples(*(np.concatenate(found) for found in zip(*parts, strict=True)))
+
+    def _weighed(self, rows: IntArray, outputs: FloatArray, moved_by: FloatArray) -> Samples:
+        """Samples of some rows from their outputs."""
+        single = np.array([self._directions[r].entry is not None for r in rows])
+        sparse = outputs.shape[1] > BLOCK and len(single) == 1 and bool(single[0])
+        value, squares = self._weigh_few(outputs[0]) if sparse else self._weigh(outputs, single)
+        return Samples(moved_by, value, np.sqrt(squares))
 
     def _weigh(self, outputs: FloatArray, single: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
         """Sums of w_i c_i, where c is how far the outputs moved, and of (w_i c_i)^2 + (w_i f_i)^2, block by block."""
@@ -164,15 +171,25 @@ class ForwardCurves:
         return self._touched[row]
 
 
-def around(forward: Function, inputs: Sequence[Array], size: int, stacked: Stacked | None = None) -> Points:
-    """The points around x; `size` is how many outputs there are where a forward that answered before raises now."""
+def around(
+    forward: Function,
+    inputs: Sequence[Array],
+    size: int,
+    stacked: Stacked | None = None,
+    outputs: Sequence[Array] | None = None,
+) -> Points:
+    """The points around x, where `outputs` are known or not.
+
+    `size` is how many there are in case a forward that answered before raises now.
+    """
     inputs = [np.ascontiguousarray(x) if x.ndim else x for x in inputs]
     try:
-        outputs = [np.asarray(y) for y in forward(inputs)]
-        base = flat(outputs).copy()  # forward may use the same buffer again
+        fresh = outputs is None
+        outputs = [np.asarray(y) for y in (forward(inputs) if outputs is None else outputs)]
+        base = flat(outputs).copy() if fresh else flat(outputs)  # forward may use the same buffer again
     except Exception:
         outputs, base = [], np.full(size, np.nan)
-    return Points(forward, inputs, outputs, base, stacked)
+    return Points(forward, inputs, [y.dtype for y in outputs], base, stacked)
 
 
 def _total(values: FloatArray) -> FloatArray:

@@ -25,12 +25,12 @@ _SMALL = 2**13  # values of one point beyond which a call of its own costs next 
 class Points:
     """A forward around x; `base` is f(x), flat.
 
-    `stacked` answers for many points at once. `outputs` are f(x) as they came; none where forward raised.
+    `stacked` answers for many points at once. `dtypes` are those of f(x); none where forward raised.
     """
 
     forward: Function
     inputs: Sequence[Array]
-    outputs: Sequence[Array]
+    dtypes: Sequence[np.dtype[Any]]
     base: FloatArray
     stacked: Stacked | None = None
     scratch: dict[int, Array] = field(default_factory=dict)  # where large inputs are displaced, again and again

@@ -65,8 +65,12 @@ def _fields(op: Op) -> Iterator[tuple[str, str]]:
         yield "samples", count(len(op.samples), "case")
     yield "forward", place_of(op.forward) or _module_name(op.forward)
     yield "backward", op.place
+    if op.jvp is not None:
+        yield "jvp", place_of(op.jvp) or _module_name(op.jvp)
     names = ", ".join(op.names[i] for i in op.differentiated)
     yield "checked", f"grad {names}: number, shape, dtype; value against numeric derivatives with error bars"
+    if op.jvp is not None:
+        yield "", "jvp fits backward: <w, Jv> = <J'w, v>"
     yield "", "forward runs, is finite, repeats itself, keeps its signature and dtype; nothing is changed in place"
 
 

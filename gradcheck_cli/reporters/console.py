@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gradcheck_cli.checks import CaseResult, resolution_of
 from gradcheck_cli.checks.finding import Severity, Verdict
+from gradcheck_cli.checks.value import InputResult
 from gradcheck_cli.reporters.screen import draw, table
 from gradcheck_cli.reporters.story import render_story, shown_stories
 from gradcheck_cli.reporters.text import count, number, printable
@@ -98,13 +99,19 @@ def _group_name(group: Sequence[CaseResult]) -> str:
 
 def _row(op: str, case: str, results: Sequence[CaseResult], verdict: Verdict, remark: str) -> list[Text]:
     inputs = [entry for result in results for entry in result.inputs]
-    checked = dict.fromkeys(entry.name for entry in inputs if entry.judged)
     worst = max((entry.worst for entry in inputs if entry.worst is not None), default=None)
     resolution = resolution_of(results)
     loud = str(verdict).upper() if verdict.bad else str(verdict)
     last = Text.assemble((loud, _STYLES[verdict]), f"  {printable(remark)}" if remark else "")
-    cells = [op, case, " ".join(checked) or "-", number(worst), number(resolution)]
+    cells = [op, case, _checked(inputs), number(worst), number(resolution)]
     return [*(Text(printable(cell)) for cell in cells), last]
+
+
+def _checked(inputs: Sequence[InputResult]) -> str:
+    """The gradients that were judged: `x w`, and with order 2 `x w, order 2: grad x w`."""
+    names = [dict.fromkeys(entry.name for entry in inputs if entry.judged and entry.order == n) for n in (1, 2)]
+    first, second = map(" ".join, names)
+    return f"{first or '-'}, order 2: {second}" if second else first or "-"
 
 
 def _remark(results: Sequence[CaseResult], brief: bool) -> str:

@@ -20,8 +20,8 @@ _HEAD = """\
 
 Each finding has a code, which says what is wrong, and a cause, which says why as far as that is known. Both stand in
 every story that `gradcheck run` tells, in its JSON report, and in `Finding.code` and `Finding.cause`. `gradcheck
-explain GC101` prints what this page says about one. Each example is a whole op file: `gradcheck run` finds the code in
-it, and nothing once the marked line is replaced.
+explain GC101` prints what this page says about one. Each example is a whole op file: `gradcheck run` (for GC6xx, with
+`--order 2`) finds the code in it, and nothing once the marked line is replaced.
 """
 
 

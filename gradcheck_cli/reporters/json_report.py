@@ -109,6 +109,7 @@ def _case(result: CaseResult) -> dict[str, Any]:
 def _input(result: InputResult) -> dict[str, Any]:
     return {
         "name": result.name,
+        "order": result.order,
         "judged": result.judged,
         "worst": result.worst,
         "resolution": result.resolution,

@@ -95,7 +95,7 @@ def _pushed(node: Node, tangents: dict[Edge, Any], nested: bool) -> Sequence[Any
     with tape.recording(wanted=True):
         gradients = node.pull(cotangents, lift if nested else lambda x, _: lift(x, None))
     seeds = [(g._edge, tangents[e]) for e, g in gradients if e in tangents and isinstance(g, Variable) and g._edge]
-    return _gradients(seeds, cotangents, nested)
+    return gradients_at(seeds, cotangents, nested)
 
 
 def _evaluated(f: Function, x: Any) -> tuple[Variable, list[Variable], bool]:
@@ -121,10 +121,10 @@ def _point(x: Any) -> Variable:
 def _pulled(y: Variable, points: Sequence[Variable], w: Any, nested: bool) -> list[Any]:
     """w^T J, one array for each point; zeros where y is a constant."""
     seeds = [] if y._edge is None else seeded([y], [w])
-    return _gradients(seeds, points, nested)
+    return gradients_at(seeds, points, nested)
 
 
-def _gradients(seeds: Sequence[tuple[Edge, Any]], points: Sequence[Variable], nested: bool) -> list[Any]:
+def gradients_at(seeds: Sequence[tuple[Edge, Any]], points: Sequence[Variable], nested: bool) -> list[Any]:
     """What flows from the seeds to each of the points."""
     wanted = {point._edge[0]: point for point in points if point._edge is not None}
     found: dict[Node, Any] = {node: np.zeros_like(point.data) for node, point in wanted.items()}

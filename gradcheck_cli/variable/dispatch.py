@@ -155,7 +155,10 @@ def _table(ops: Iterable[Op]) -> Mapping[Function, Entry]:
 
 def as_arrays(values: list[Any]) -> list[Any]:
     """Python numbers as 0-d arrays of the type that NumPy would compute with: float32 * 2.0 is float32."""
-    if {type(x) for x in values} == {np.ndarray}:
+    for x in values:
+        if type(x) is not np.ndarray:
+            break
+    else:  # as almost always
         return values
     weak = [type(x) in _WEAK for x in values]
     strong = [np.asarray(x) for x, is_weak in zip(values, weak, strict=True) if not is_weak]

@@ -37,7 +37,7 @@ class Handle:
     _views: list[tuple[weakref.ref[Self], Callable[[Self], Self]]]  # and how to look again
 
     @classmethod
-    def _of(cls, data: Any, edge: Edge | None = None, *, writable: bool = False) -> Self:
+    def _of(cls, data: Any, edge: Edge | None = None, writable: bool = False) -> Self:
         """Another handle of an array that is on a tape; a constant without an edge."""
         handle = object.__new__(cls)
         handle.data, handle.grad, handle._edge = data, None, edge
@@ -81,26 +81,33 @@ class Handle:
         """Call an op and record it: a Variable, or a tuple of them where forward returns several arrays."""
         if params:
             _refuse_variables(op, params)
+        # Every call of every op comes through here: loops are plain, and nothing is made twice.
         differentiated = tape.slots(op, len(inputs))
         arrays, edges, tracked = [], [], False
         for position, x in enumerate(inputs):
-            edge = x._edge if isinstance(x, Handle) and position in differentiated else None
-            arrays.append(x.data if isinstance(x, Handle) else x)
+            edge = None
+            if isinstance(x, Handle):
+                arrays.append(x.data)
+                if position in differentiated and (edge := x._edge) is not None:
+                    tracked = True
+            else:
+                arrays.append(x)
             edges.append(edge)
-            tracked = tracked or edge is not None
         arrays = as_arrays(arrays)
         answer = op.forward(*arrays, **params)
         several = isinstance(answer, (tuple, list))
-        outputs = tuple([np.asarray(y) for y in (answer if several else (answer,))])
-        owned = [y.base is None and True not in [y is x for x in arrays] for y in outputs]
+        outputs = tuple([np.asarray(y) for y in answer]) if several else (np.asarray(answer),)
         recorded = tracked and tape.is_recording()
         node = Node(op, tuple(arrays), tuple(edges), params, outputs, several) if recorded else None
-        made = []
-        for i, (y, own) in enumerate(zip(outputs, owned, strict=True)):
-            made.append(cls._of(y, None if node is None else (node, i), writable=own))
-        if node is not None:
-            node.handles = [weakref.ref(handle) for handle in made]
-        if False in owned:
+        made, shared = [], False
+        for i, y in enumerate(outputs):
+            own = y.base is None and id(y) not in map(id, arrays)
+            shared = shared or not own
+            handle = cls._of(y, None if node is None else (node, i), own)
+            made.append(handle)
+            if node is not None:
+                node.handles.append(weakref.ref(handle))
+        if shared:
             for x in inputs:
                 if isinstance(x, Handle) and x._may_write:
                     x._remember_views(made, op, inputs, params)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ Edge = tuple["Node", int]  # one output of a node
 Lift = Callable[[Any, "Edge | None"], Any]  # an array and where it came from -> a Variable
 
 _serials = itertools.count()
+_SERIAL = operator.attrgetter("serial")
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 
 
@@ -58,48 +60,56 @@ class Node:
     def pull(self, grads: Sequence[Any], lift: Lift | None) -> list[tuple[Edge, Any]]:
         """Call backward: the gradient of each tracked input, with its edge.
 
-        `grads` has a gradient or None for each output. With `lift`, backward gets Variables and is recorded; without,
-        plain arrays. Raises TapeError for gradients that are too few or of a wrong shape.
+        `grads` has a gradient, or None beside others, for each output. With `lift`, backward gets Variables and is
+        recorded; without, plain arrays. Raises TapeError for gradients that are too few or of a wrong shape.
         """
-        assert self.op is not None
-        cotangents = [np.zeros_like(y) if g is None else g for g, y in zip(grads, self.outputs, strict=True)]
-        inputs, outputs = self.inputs, self.outputs
-        wanted = slots(self.op, len(inputs))
+        op, inputs, outputs, cotangents = self.op, self.inputs, self.outputs, grads
+        assert op is not None
+        wanted = slots(op, len(inputs))
+        if self.several:
+            cotangents = [np.zeros_like(y) if g is None else g for g, y in zip(grads, outputs, strict=True)]
         if lift is not None:
             inputs = [lift(x, e) if i in wanted else x for i, (x, e) in enumerate(zip(inputs, self.edges, strict=True))]
             outputs = [lift(y, (self, i)) for i, y in enumerate(outputs)]
             cotangents = [lift(g, None) for g in cotangents]
-        upstream = (tuple(cotangents), tuple(outputs)) if self.several else (cotangents[0], outputs[0])
-        gradients = self._gradients(upstream, inputs, wanted)
+        try:
+            if self.several:
+                answer = op.backward(tuple(cotangents), tuple(outputs), *inputs, **self.params)
+            else:
+                answer = op.backward(cotangents[0], outputs[0], *inputs, **self.params)
+        except Exception as error:
+            self._blame(error)
+            raise
+        gradients: Sequence[Any] = answer if isinstance(answer, (tuple, list)) else (answer,)
+        if len(gradients) != len(wanted):
+            gradients = self._wanted(gradients, wanted)
         pairs = []
         for i, gradient in zip(wanted, gradients, strict=True):
-            if (edge := self.edges[i]) is not None:
-                if getattr(gradient, "shape", None) != self.inputs[i].shape:
+            edge = self.edges[i]
+            if edge is not None:
+                if getattr(gradient, "shape", None) != inputs[i].shape:
                     self._check_shape(i, gradient)
                 pairs.append((edge, gradient))
         return pairs
 
-    def _gradients(self, upstream: tuple[Any, Any], inputs: Sequence[Any], wanted: Sequence[int]) -> Sequence[Any]:
-        """What backward returns, one for each wanted input."""
+    def _blame(self, error: Exception) -> None:
+        """Say whose backward raised; raises TapeError for one that cannot run on Variables."""
         op = self.op
         assert op is not None
-        try:
-            answer = op.backward(*upstream, *inputs, **self.params)
-        except Exception as error:
-            cause = error.__cause__ if isinstance(error.__cause__, TapeError) else error  # NumPy wraps it: plain[0] = v
-            if isinstance(cause, TapeError):
-                raise TapeError(f"backward of {op.name} ({op.place}) cannot run on Variables: {cause}") from error
-            error.add_note(f"raised in backward of op {op.name}")
-            raise
-        gradients = answer if isinstance(answer, (tuple, list)) else (answer,)
-        if len(gradients) == len(inputs) != len(wanted):  # it may also return one (or None) for every input
+        cause = error.__cause__ if isinstance(error.__cause__, TapeError) else error  # NumPy wraps it: plain[0] = v
+        if isinstance(cause, TapeError):
+            raise TapeError(f"backward of {op.name} ({op.place}) cannot run on Variables: {cause}") from error
+        error.add_note(f"raised in backward of op {op.name}")
+
+    def _wanted(self, gradients: Sequence[Any], wanted: Sequence[int]) -> Sequence[Any]:
+        """One gradient for each wanted input; raises TapeError where there are too few or too many."""
+        if len(gradients) == len(self.inputs):  # it may also return one (or None) for every input
             return [gradients[i] for i in wanted]
-        if len(gradients) != len(wanted):
-            raise TapeError(
-                f"op {op.name}: backward ({op.place}) returned {len(gradients)} gradients for {len(wanted)} inputs; "
-                "return one each"
-            )
-        return gradients
+        assert self.op is not None
+        raise TapeError(
+            f"op {self.op.name}: backward ({self.op.place}) returned {len(gradients)} gradients for {len(wanted)} "
+            "inputs; return one each"
+        )
 
     def _check_shape(self, position: int, gradient: Any) -> None:
         shape = self.inputs[position].shape
@@ -131,8 +141,12 @@ def flow(
 
     def add(edge: Edge, gradient: Any) -> None:
         node, index = edge
-        if (waiting := pending.get(node)) is None:
-            waiting = pending[node] = [None] * max(1, len(node.outputs))
+        waiting = pending.get(node)
+        if waiting is None:
+            if not node.several:
+                pending[node] = [gradient]
+                return
+            waiting = pending[node] = [None] * len(node.outputs)
         # Out of place: what backward returned may be an array that somebody else holds.
         waiting[index] = gradient if waiting[index] is None else waiting[index] + gradient
 
@@ -160,7 +174,7 @@ def ancestors(roots: Iterable[Node]) -> list[Node]:
             if edge is not None and edge[0] not in found:
                 found.add(edge[0])
                 waiting.append(edge[0])
-    return sorted(found, key=lambda node: node.serial)
+    return sorted(found, key=_SERIAL)
 
 
 def _leading_to(targets: Collection[Node], order: Sequence[Node]) -> set[Node]:
