@@ -180,6 +180,18 @@ def test_jax_computes_in_double_precision(jax: Any) -> None:
     assert report.resolution < 1e-10
 
 
+def test_a_hand_written_pair_over_jax_arrays(jax: Any) -> None:
+    """In double precision as well, forward and backward."""
+
+    def relu(x: Any) -> Any:
+        return jax.numpy.maximum(x, 0)
+
+    def relu_grad(g: Any, x: Any) -> Any:
+        return jax.numpy.where(x > 0, g, 0)
+
+    assert check(relu, relu_grad, shapes=[(3,)], edges=False).passed
+
+
 def test_a_rule_of_the_wrong_shape_is_told_as_such(jax: Any) -> None:
     """JAX itself would refuse it, in its own words."""
     made = jax.custom_vjp(lambda x, b: x + b)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import CellType, CodeType, ModuleType
 from typing import Any
@@ -24,6 +25,7 @@ class Dialect:
     name: str
     inward: Callable[[Array], Any]
     outward: Callable[[Any], Any]
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext  # what calls happen in: JAX's double precision
 
     def everything_outward(self, value: Any) -> Any:
         """The same within tuples, lists and dicts."""

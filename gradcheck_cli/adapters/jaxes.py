@@ -24,6 +24,13 @@ def _jax() -> Any:
     return sys.modules["jax"]
 
 
+def _doubles() -> Any:
+    """JAX rounds to single precision unless it is told not to."""
+    jax = _jax()
+    enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    return enable(True)
+
+
 def _inward(x: Array) -> Any:
     with _doubles():
         return _jax().numpy.asarray(x)
@@ -33,7 +40,7 @@ def _outward(value: Any) -> Any:
     return np.asarray(value) if isinstance(value, _jax().Array) else value
 
 
-DIALECT = Dialect("jax", _inward, _outward)
+DIALECT = Dialect("jax", _inward, _outward, _doubles)
 
 
 def find(scope: Scope) -> Iterator[Target]:
@@ -131,13 +138,6 @@ class _Run:
 
     def _called(self, inward: Sequence[Any], params: dict[str, Any]) -> Any:
         return call(self.function, *inward, **params)
-
-
-def _doubles() -> Any:
-    """JAX rounds to single precision unless it is told not to."""
-    jax = _jax()
-    enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
-    return enable(True)
 
 
 def _conjugate(w: Any) -> Any:

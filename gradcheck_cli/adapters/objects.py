@@ -82,7 +82,7 @@ class Run:
 
     def forwarded(self, arrays: Sequence[Any], params: Mapping[str, Any]) -> tuple[Any, Any]:
         """The object after its forward, and what that returned."""
-        with self.steady:
+        with self.steady, self.dialect.around():
             thing, given = self.fresh(arrays, params)
             before = dict(vars(thing)) if hasattr(thing, "__dict__") else {}
             mine = {k: copy.deepcopy(params.get(k, v)) for k, v in self.forward_params.items()}
@@ -110,7 +110,8 @@ class Run:
         named |= dict.fromkeys(self.rates, _RATE)
         if self.rates:
             values, named = [], dict(zip(self.call.names, values, strict=False)) | named
-        answer = self.carrier.backward(thing, values, named)
+        with self.dialect.around():
+            answer = self.carrier.backward(thing, values, named)
         return thing, answer
 
     def gradients(self, grad: Any, out: Any, *arrays: Any, **params: Any) -> Any:

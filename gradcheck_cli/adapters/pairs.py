@@ -153,7 +153,7 @@ class _Run:
     def raw(self, *arrays: Any, **params: Any) -> Any:
         """What forward itself returns, in its own dialect."""
         mine = copy.deepcopy({k: v for k, v in params.items() if k in self.params})
-        with self.steady:
+        with self.steady, self.dialect.around():
             return call(self.forward, *map(self.dialect.inward, arrays), **mine)
 
     def outputs(self, *arrays: Any, **params: Any) -> Any:
@@ -185,10 +185,11 @@ class _Run:
         params = copy.deepcopy(params)
         values, named = self.how.arguments(grad, out, returned, [inward(x) for x in arrays], params)
         mine = {k: v for k, v in params.items() if k in self.also and k not in self.how.names}
-        answer = call(self.backward, *values, **named, **mine)
-        # y, pullback = f_vjp(x), as in JAX.
-        self.pulls = isinstance(answer, tuple) and len(answer) == 2 and callable(answer[1])
-        return call(answer[1], grad) if self.pulls else answer
+        with self.dialect.around():
+            answer = call(self.backward, *values, **named, **mine)
+            # y, pullback = f_vjp(x), as in JAX.
+            self.pulls = isinstance(answer, tuple) and len(answer) == 2 and callable(answer[1])
+            return call(answer[1], grad) if self.pulls else answer
 
     @property
     def finished(self) -> bool:

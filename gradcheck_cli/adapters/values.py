@@ -55,7 +55,7 @@ def op_of(function: Callable[..., Any], given: Given) -> Op:
     dialect, steady = dialect_of(function, given), Steady(function)
 
     def both(*arrays: Any, **kwargs: Any) -> tuple[Any, Any]:
-        with steady:
+        with steady, dialect.around():
             returned = call(function, *map(dialect.inward, arrays), **copy.deepcopy(kwargs))
         returned = dialect.everything_outward(returned)
         if not isinstance(returned, (tuple, list)) or len(returned) < 2:
