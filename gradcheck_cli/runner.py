@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks import CaseResult, examine
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.value import Judging
-from gradcheck_cli.diagnose import Topic, diagnose, ordinary_topics, reconcile
 from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import DeclarationError, UsageError, describe
 from gradcheck_cli.op import Op
 from gradcheck_cli.sample import Sampler
-from gradcheck_cli.shrink import shrink
-from gradcheck_cli.stories import Story, stories
+
+if TYPE_CHECKING:
+    from gradcheck_cli.stories import Story
 
 _MOST_SHRUNK = 6  # stories of an op: who has more will mend the first ones first
 REDRAWS = 3  # an inconclusive case is drawn again with other values this often
@@ -75,6 +76,11 @@ class OpResult:
         """What is wrong, each thing once, on the smallest case that was found when first asked."""
         if self.told is not None:
             return self.told
+        if not self.findings:
+            return ()
+        from gradcheck_cli.shrink import shrink
+        from gradcheck_cli.stories import stories
+
         found = stories(self.cases)
         smallest = [replace(s, finding=shrink(s.finding, self.judging)) for s in found[:_MOST_SHRUNK]]
         return (*smallest, *found[_MOST_SHRUNK:])
@@ -166,7 +172,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
         for case in sampler:
             if case.undeclared and any(r.verdict.bad for r in results if not r.case.undeclared):
                 continue  # What nobody mentioned tells nothing about an op that is wrong without it.
-            result, again = _settle(case, sampler, options, ordinary_topics(results))
+            result, again = _settle(case, sampler, options, results)
             redrawn += again
             results.append(forgive(result))
             yield CaseFinished(results[-1])
@@ -188,7 +194,7 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
     if not results:
         yield OpResult(op, skipped=_nothing_drawn(op, options.sampling))
         return
-    results = _without_what_nobody_mentioned(reconcile(results))
+    results = _without_what_nobody_mentioned(_reconciled(results))
     seconds = time.perf_counter() - started
     yield OpResult(
         op,
@@ -201,18 +207,36 @@ def run_op(op: Op, options: Options, strict: bool = True) -> Iterator[CaseFinish
     )
 
 
-def _settle(case: Case, sampler: Sampler, options: Options, ordinary: Collection[Topic]) -> tuple[CaseResult, bool]:
+def _settle(case: Case, sampler: Sampler, options: Options, before: Sequence[CaseResult]) -> tuple[CaseResult, bool]:
     """Examine a case; an inconclusive one again with other values. Whether a redraw settled it."""
     first = examine(case, options.judging)
     if not case.undeclared:
-        first = diagnose(first, ordinary)
+        first = _diagnosed(first, before)
     if first.verdict is not Verdict.INCONCLUSIVE or case.index < 0 or case.edge:
         return first, False
     for attempt in range(1, REDRAWS + 1):
-        result = diagnose(examine(sampler.redraw(case, attempt), options.judging), ordinary)
+        result = _diagnosed(examine(sampler.redraw(case, attempt), options.judging), before)
         if result.verdict is not Verdict.INCONCLUSIVE:
             return result, True
     return first, False
+
+
+def _diagnosed(result: CaseResult, before: Sequence[CaseResult]) -> CaseResult:
+    """The result with causes, where something is wrong; until then nothing of that is even imported."""
+    if not result.verdict.bad:
+        return result
+    from gradcheck_cli.diagnose import diagnose, ordinary_topics
+
+    return diagnose(result, ordinary_topics(before))
+
+
+def _reconciled(results: list[CaseResult]) -> list[CaseResult]:
+    """The results with as few causes as the evidence allows."""
+    if not any(result.verdict.bad for result in results):
+        return results
+    from gradcheck_cli.diagnose import reconcile
+
+    return reconcile(results)
 
 
 def _without_what_nobody_mentioned(results: list[CaseResult]) -> list[CaseResult]:

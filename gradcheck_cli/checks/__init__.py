@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -15,9 +15,8 @@ from gradcheck_cli.case import Case, widened
 from gradcheck_cli.checks.behaviour import check_behaviour
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.forward import check_forward
-from gradcheck_cli.checks.jvp import check_jvp
 from gradcheck_cli.checks.oracle import oracle_of
-from gradcheck_cli.checks.second import check_second
+from gradcheck_cli.checks.quick import Floors
 from gradcheck_cli.checks.structure import check_structure, usable
 from gradcheck_cli.checks.value import InputResult, Judging, check_values
 from gradcheck_cli.foreign import quiet
@@ -81,6 +80,8 @@ def examine(case: Case, judging: Judging) -> CaseResult:
         return first
     if any(finding.severity > Severity.WARNING for finding in first.findings):
         return first
+    from gradcheck_cli.checks.second import check_second  # And with it the whole tape.
+
     with quiet():
         results, findings = check_second(case, lambda derived: _examine(derived, judging, behaviour=False))
     return replace(first, inputs=(*first.inputs, *results), findings=(*first.findings, *findings))
@@ -106,13 +107,19 @@ def _examine(case: Case, judging: Judging, behaviour: bool = True) -> CaseResult
     with quiet():
         odd = check_behaviour(case, exact, floors) if behaviour else []
         results, wrong = check_values(case, exact, floors, judging)
-        contradictions = list(check_jvp(case, exact, floors))
+        contradictions = _jvp(case, exact, floors) if case.op.jvp else []
     # What is not even linear, or not twice the same, has no value to be compared.
     explained = {f.input for f in odd}
     findings += [*odd, *(f for f in wrong if f.input not in explained and (f.input or not explained))]
     if not any(finding.severity >= Severity.FAILURE for finding in findings):  # Else it is no news.
         findings += contradictions
     return CaseResult(case, tuple(results), tuple(map(_no_more_than_a_note, findings) if case.edge else findings))
+
+
+def _jvp(case: Case, exact: Mapping[int, Array], floors: Floors) -> list[Finding]:
+    from gradcheck_cli.checks.jvp import check_jvp  # Few ops have one.
+
+    return list(check_jvp(case, exact, floors))
 
 
 def _no_more_than_a_note(finding: Finding) -> Finding:

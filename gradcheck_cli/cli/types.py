@@ -63,7 +63,7 @@ class Bytes(click.ParamType):
         if isinstance(value, int):
             return value
         match = _BYTES.fullmatch(value.strip())
-        if match is None or not 1 <= float(match["number"]) < 1e15:
+        if match is None or not 1 <= float(match["number"]) < 1e6:
             self.fail(f"{value!r} is not an amount of memory; write 500MB or 2GB", param, ctx)
         base = 1024 if match["binary"] else 1000
         return int(float(match["number"]) * base ** " KMGT".index((match["unit"] or " ").upper()))
