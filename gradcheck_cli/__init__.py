@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradcheck_cli.adapters import adapt
     from gradcheck_cli.api import Report, check
     from gradcheck_cli.checks.finding import Finding
     from gradcheck_cli.domain import NONNEGATIVE, POSITIVE, REAL, SPD, index, integers, interval, one_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "adapters": ("adapt",),
     "api": ("Report", "check"),
     "checks.finding": ("Finding",),
     "domain": ("NONNEGATIVE", "POSITIVE", "REAL", "SPD", "index", "integers", "interval", "one_of"),
@@ -46,6 +48,7 @@ __all__ = [
     "UsageError",
     "Variable",
     "__version__",
+    "adapt",
     "apply",
     "backward",
     "check",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -289,3 +290,22 @@ def integers(low: int, high: int) -> Integers:
 def index(dimension: str) -> Index:
     """Indices into the named dimension, for an operand that is not differentiated."""
     return Index(dimension)
+
+
+def domain_of(text: str) -> Domain:
+    """The domain that a text names: `positive`, `interval(-1, 1)`, `integers(0, 9)`; raises ValueError."""
+    constants = {"real": REAL, "positive": POSITIVE, "nonnegative": NONNEGATIVE, "spd": SPD}
+    functions = {"interval": interval, "integers": integers, "index": index, "one_of": one_of}
+    bare = text.strip()
+    if bare.lower() in constants:
+        return constants[bare.lower()]
+    name, bracket, rest = bare.partition("(")
+    try:
+        if bracket and name in functions and rest.endswith(")"):
+            arguments = ast.literal_eval(f"({rest[:-1]},)")
+            domain: Domain = functions[name](*arguments)  # type: ignore[operator]
+            return domain
+    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError) as error:
+        raise ValueError(f"{text!r} is not a domain: {error}") from None
+    known = [*constants, "interval(low,high)", "integers(low,high)", "one_of([...])", 'index("n")']
+    raise ValueError(f"{text!r} is not a domain; there are {', '.join(known)}")

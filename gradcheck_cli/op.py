@@ -75,6 +75,10 @@ class Op:
     declared: str = field(init=False, default="", repr=False, compare=False)
     dtypes_declared: bool = field(init=False, default=False, repr=False, compare=False)
     names: tuple[str, ...] = field(init=False, default=(), repr=False, compare=False)
+    # Of an op that was made of somebody's functions:
+    taken_for: str = field(init=False, default="", repr=False, compare=False)  # what these were taken for
+    notes: tuple[str, ...] = field(init=False, default=(), repr=False, compare=False)  # what is not checked, and why
+    said: Mapping[str, Any] = field(init=False, default_factory=dict, repr=False, compare=False)  # to make it again
 
     def __post_init__(self) -> None:
         self._set("declared", caller_place() or "")
@@ -100,6 +104,16 @@ class Op:
 
     def __repr__(self) -> str:
         return f'<op {self.name} "{self.gufunc.text}">'
+
+    def describe(self, declared: str, taken_for: str, notes: Sequence[str], said: Mapping[str, Any]) -> None:
+        """Say where the functions that this op was made of stand, what they were taken for, and what is not checked.
+
+        `said` is what the user said to that end, beside shapes and params.
+        """
+        self._set("declared", declared or self.declared)
+        self._set("taken_for", taken_for)
+        self._set("notes", tuple(notes))
+        self._set("said", said)
 
     # The normalised view: what every other room reads.
 

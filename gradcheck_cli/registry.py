@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from gradcheck_cli.adapters import Given, Target, ops_of, targets_of
 from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
@@ -25,23 +26,28 @@ _MANGLED = "_gradcheck_"
 _EXAMPLE = 'OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'
 
 
-def resolve(targets: Sequence[str], plain: Plain | None = None) -> list[Op]:
+def resolve(targets: Sequence[str], given: Given | None = None, plain: Plain | None = None) -> list[Op]:
     """The ops that the targets name, in order and once each; every installed op where no target is given.
 
-    `plain` makes an op of a function that a target names and that comes without a backward. Raises UsageError for a
-    target that names nothing, LoadError for a file or module that cannot be used.
+    `given` is what is said about functions that declare nothing; `plain` makes an op of a function that a target names
+    and that nothing else is made of. Raises UsageError for a target that names nothing, LoadError for a file or module
+    that cannot be used.
     """
-    return list(located(targets, plain))
+    return list(located(targets, given, plain))
 
 
-def located(targets: Sequence[str], plain: Plain | None = None) -> dict[Op, str | None]:
+def located(targets: Sequence[str], given: Given | None = None, plain: Plain | None = None) -> dict[Op, str | None]:
     """What `resolve` finds, each with the file or module to find it in again; None for an installed op."""
+    given = given or Given()
     found: dict[Op, str | None] = {}
     for target in targets:
-        ops, source = _target(target, plain)
+        ops, source = _target(target, given, plain)
         found |= {op: source for op in ops if op not in found}
     if not targets:
         found = dict.fromkeys(installed_ops())
+    if given.about_functions and not given.arrays and all(type(op) is Op and not op.taken_for for op in found):
+        flag = given.about_functions[0]
+        raise UsageError(f"{flag} is for functions that declare nothing; {next(iter(found)).name} is a declared op")
     by_name: dict[str, Op] = {}
     for op in found:
         twin = by_name.setdefault(op.name, op)
@@ -71,34 +77,63 @@ def companions(function: Callable[..., Any]) -> list[Op]:
     return [op for op in declared if isinstance(op, Op)]
 
 
-def _target(target: str, plain: Plain | None) -> tuple[list[Op], str | None]:
+def recognised(target: str) -> list[Target] | None:
+    """What a file or module without declarations holds, as far as a target means it; None for declared ops.
+
+    That needs nothing said about shapes.
+    """
+    place, _, name = target.partition("::")
+    if not place or not ("::" in target or _is_file(place) or _is_dotted_module(place)):
+        return None
+    module, where, _ = _module_of(target)
+    if _declared_in(module, where):
+        return None
+    name = name.partition(",")[0]
+    return [t for t in targets_of(module, where) if not name or t.answers_to(name)]
+
+
+def module_at(target: str) -> ModuleType:
+    """The module that a file, or a dotted name, is; raises LoadError."""
+    return _module_of(target)[0]
+
+
+def _target(target: str, given: Given, plain: Plain | None) -> tuple[list[Op], str | None]:
     """The ops that one target names, and the file or module they are in."""
     place, separator, name = target.partition("::")
     if not place:
         raise UsageError(f"target {target!r} names no op, file or module")
-    if place.endswith(".py") or "/" in place or Path(place).is_dir():
-        module, where = _file(place), short_path(place)
-    elif separator or _is_dotted_module(place):
-        module, where = _module(place), f"module {place}"
-    else:
+    if not separator and not _is_file(place) and not _is_dotted_module(place):
         if Path(f"{place}.py").is_file():
             raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
         return _pick(installed_ops(), target, "is installed"), None
-    return (_named(module, name, where, plain) if separator else _ops_in(module, where)), place
+    module, where, _ = _module_of(target)
+    ops = _declared_in(module, where)
+    if not ops or (name and hasattr(module, name) and not any(op.name == name for op in ops)):
+        function = vars(module).get(name)
+        if isinstance(function, FunctionType) and not any(t.answers_to(name) for t in targets_of(module, where)):
+            return [_by_itself(function, f"{where}::{name}", plain)], place
+        return ops_of(module, where, name or None, given), place
+    return (_pick(ops, name, f"is in {where}") if separator else ops), place
 
 
-def _named(module: ModuleType, name: str, where: str, plain: Plain | None) -> list[Op]:
-    """The ops of that name in a module; a plain function is one if nothing else is."""
-    function = vars(module).get(name)
-    try:
-        return _pick(_ops_in(module, where), name, f"is in {where}")
-    except (LoadError, UsageError):
-        if not isinstance(function, FunctionType):
-            raise
-        if plain is None:
-            advice = f"gradcheck run {where}::{name} --shape 3,4 (for each input) differentiates it"
-            raise UsageError(f"{name} in {where} is a plain function without a backward; {advice}") from None
-        return [plain(function)]
+def _by_itself(function: FunctionType, where: str, plain: Plain | None) -> Op:
+    """The op of a plain function, whose backward `plain` makes."""
+    if plain is None:
+        advice = f"gradcheck run {where} --shape 3,4 (for each input) differentiates it"
+        raise UsageError(f"{where} is a plain function without a backward; {advice}")
+    return plain(function)
+
+
+def _is_file(place: str) -> bool:
+    return place.endswith(".py") or "/" in place or Path(place).is_dir()
+
+
+def _module_of(target: str) -> tuple[ModuleType, str, str]:
+    """The module that a target is in, what to call it, and the name behind the colons."""
+    place, _, name = target.partition("::")
+    if _is_file(place):
+        return _file_module(place), short_path(place), name
+    return _dotted_module(place), f"module {place}", name
 
 
 def _pick(ops: list[Op], name: str, where: str) -> list[Op]:
@@ -121,12 +156,12 @@ def _is_dotted_module(place: str) -> bool:
             return False
 
 
-def _module(name: str) -> ModuleType:
+def _dotted_module(name: str) -> ModuleType:
     with _blamed(f"module {name}"), _importable(Path.cwd()):
         return importlib.import_module(name)
 
 
-def _file(place: str) -> ModuleType:
+def _file_module(place: str) -> ModuleType:
     path = Path(place)
     shown = short_path(place)
     if path.is_dir():
@@ -153,12 +188,18 @@ def _file(place: str) -> ModuleType:
 
 
 def _ops_in(module: ModuleType, where: str) -> list[Op]:
+    """The ops that a module declares; raises LoadError where there are none."""
+    ops = _declared_in(module, where)
+    if not ops:
+        raise LoadError(f"{where} declares no ops; end it with {_EXAMPLE}")
+    return ops
+
+
+def _declared_in(module: ModuleType, where: str) -> list[Op]:
     """The module's OPS table, or else every Op that stands in the module by itself."""
     table = getattr(module, "OPS", None)
     if table is None:
-        table = list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Op)))
-        if not table:
-            raise LoadError(f"{where} declares no ops; end it with {_EXAMPLE}")
+        return list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Op)))
     if not isinstance(table, (list, tuple)) or not table:
         what = f"a {type(table).__name__}" if not isinstance(table, (list, tuple)) else "empty"
         raise LoadError(f"{where}: OPS is {what}; write {_EXAMPLE}")

@@ -78,4 +78,6 @@ def op_file(tmp_path: Path) -> WriteFile:
 def pytest_report_header(config: pytest.Config) -> str:
     """Say what is left out, so that nobody takes silence for a pass."""
     chosen = str(config.getoption("markexpr"))
-    return f"markers: {chosen}" + ("; tests against torch run with -m peers" if chosen == "not peers" else "")
+    return f"markers: {chosen}" + (
+        "; tests against torch, JAX and autograd run with -m peers" if chosen == "not peers" else ""
+    )

@@ -215,7 +215,7 @@ def test_further_keywords_are_those_of_op() -> None:
         ((RIGHT,), {"shapes": [(3,), (3,)]}, UsageError, "2 shapes given"),
         ((RIGHT,), {"dtype": "float16"}, UsageError, "float64, float32, not float16"),
         ((scale, scale_backward), {"signature": "n->n"}, DeclarationError, "each operand stands in parentheses"),
-        ((scale, scale_backward), {"shapes": [(3,)] * 3}, DeclarationError, "cannot be called"),
+        ((scale, scale_backward), {"shapes": [(3,)] * 3}, UsageError, r"takes 2 inputs \(x, k\), but 3 shapes"),
     ],
 )
 def test_what_cannot_be_checked_is_an_error(

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("run", "Check the gradients of ops."),
     "record": ("record", "Write cases of ops, with what they compute, to a fixture."),
     "replay": ("replay", "Rerun fixtures and saved failures."),
+    "init": ("init", "Write an op file for a module, its [tool.gradcheck] table, a CI workflow and a hook."),
     "graph": ("graph", "Draw the computational graph of an expression, each gradient verified."),
     "list": ("list_ops", "List ops: names, signatures, formulas."),
     "show": ("show", "Show one op: signature, formula, domain, params, what is checked."),

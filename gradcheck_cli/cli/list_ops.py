@@ -17,10 +17,16 @@ def command(**options: Any) -> int:
     """List the ops that TARGETS name, or all installed ones."""
     from gradcheck_cli.cli.select import select
     from gradcheck_cli.cli.terminal import ops_print_to_stderr, use_color, width, write
-    from gradcheck_cli.registry import resolve
-    from gradcheck_cli.reporters.catalogue import render_list
+    from gradcheck_cli.registry import recognised, resolve
+    from gradcheck_cli.reporters.catalogue import render_list, render_targets
 
     with ops_print_to_stderr() as stdout:
+        found = {target: recognised(target) for target in options["targets"]}
+        undeclared = [target for targets in found.values() for target in targets or ()]
+        if undeclared:
+            columns, color = width(stdout), use_color(options["color"], stdout)
+            write(stdout, render_targets(undeclared, width=columns, color=color))
+            return 0
         ops = select(resolve(options["targets"]), options["k"], ())
         if not ops:
             click.echo("gradcheck: nothing was selected: -k leaves no op", err=True)

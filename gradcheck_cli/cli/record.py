@@ -34,6 +34,7 @@ def command(**options: Any) -> int:
 
     Exit codes: 0 recorded, 1 an op does not pass its check, 2 bad usage, op file or fixture, 5 nothing to record.
     """
+    from gradcheck_cli.adapters import Given
     from gradcheck_cli.cli.session import try_to_write
     from gradcheck_cli.cli.terminal import ops_print_to_stderr, write
     from gradcheck_cli.draw import Sampling
@@ -53,7 +54,8 @@ def command(**options: Any) -> int:
         options["seed"], options["cases"], options["shape"], dtype=options["dtype"], params=dict(options["param"])
     )
     with ops_print_to_stderr() as stdout:
-        recording = record(located(options["targets"]), path, Options(sampling))
+        given = Given(options["shape"], params=dict(options["param"]), dtype=options["dtype"])
+        recording = record(located(options["targets"], given), path, Options(sampling))
         for reason in recording.wrong:
             click.echo(f"gradcheck: nothing is recorded: {printable(reason)}; gradcheck run shows more", err=True)
             return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradcheck_cli.cli.complete import complete_targets
-from gradcheck_cli.cli.types import Bytes, FiniteFloat, Integer, ReportTarget, Setting, ShapeType
+from gradcheck_cli.cli.types import Bytes, DomainType, FiniteFloat, Integer, Names, ReportTarget, Setting, ShapeType
 from gradcheck_cli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    from gradcheck_cli.adapters import Given
     from gradcheck_cli.op import Op
     from gradcheck_cli.runner import Options, RunFinished
 
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
     help="Of the inputs.  [the first that the op is declared for]",
 )
 @click.option("--param", multiple=True, type=Setting(), help="Fix a param: axis=-1.")
+@click.option("--signature", metavar="TEXT", help="Of functions that declare nothing: (n,k),(k,m)->(n,m).")
+@click.option("--domain", multiple=True, type=DomainType(), help="Of such an input: x=positive, y=integers(0,9).")
+@click.option("--wrt", type=Names(), help="Such inputs that have gradients: x,w.")
+@click.option("--call", metavar="NAMES", help="How to call such a backward: dout,cache.")
+@click.option("--device", metavar="NAME", help="Where torch computes: cpu, cuda.")
 @click.option("--seed", type=Integer(), default=0, show_default=True, help="Another seed, other values.")
 @click.option(
     "--mode",
@@ -75,6 +82,8 @@ if TYPE_CHECKING:
 def command(**options: Any) -> int:
     """Check the gradients of TARGETS: op names, globs, file.py, file.py::op, pkg.module::op. All installed ops if none.
 
+    A file that declares no ops is looked through for what it may mean: f_forward and f_backward, classes with both,
+    torch Functions, ... These need a --shape for each array, or a --signature. file.py::f,df names a pair.
     A plain function is an op, too: gradcheck run net.py::two_layer --shape 3,4 --shape 4,5 differentiates it by a tape.
 
     Without --eps, --rtol and --atol there is no tolerance: every numeric derivative carries its own error bar.
@@ -90,11 +99,13 @@ def command(**options: Any) -> int:
     from gradcheck_cli.variable.composite import composite
 
     check_sinks(options["report"])
+    options = _configured(options)
     settings = _options(options)
     if options["last_failed"]:
         return _last_failed(options)
     with ops_print_to_stderr() as stdout:
-        sources = located(options["targets"], partial(composite, shapes=options["shape"]))
+        by_tape = partial(composite, shapes=options["shape"], signature=options["signature"] or "")
+        sources = located(options["targets"], _given(options), by_tape)
         ops = select(list(sources), options["k"], options["exclude"])
         if not ops:
             click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
@@ -135,8 +146,6 @@ def _last_failed(options: dict[str, Any]) -> int:
     from gradcheck_cli.fixtures.failures import FOLDER
     from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import Recorded, find, read
-    from gradcheck_cli.registry import located
-    from gradcheck_cli.variable.composite import composite
 
     context = click.get_current_context()
     for name in _OF_DRAWING:
@@ -145,11 +154,8 @@ def _last_failed(options: dict[str, Any]) -> int:
             raise UsageError(f"--lf reruns cases as they were saved; leave out {flag}")
     with ops_print_to_stderr() as stdout:
         fixtures = [read(path) for path in find([str(FOLDER)])] if FOLDER.is_dir() else []
-        named, wanted = (
-            located(options["targets"], partial(composite, shapes=None)),
-            keeper(options["k"], options["exclude"]),
-        )
-        meant = {(op.name, _place(source)) for op, source in named.items()}
+        wanted = keeper(options["k"], options["exclude"])
+        meant = _meant(options["targets"])
 
         def asked(case: Recorded) -> bool:
             here = not options["targets"] or (case.record.op, _place(case.source)) in meant
@@ -162,6 +168,22 @@ def _last_failed(options: dict[str, Any]) -> int:
         return rerun(fixtures, Update.NOTHING, options, stdout)
 
 
+def _meant(targets: Sequence[str]) -> set[tuple[str, Path | str | None]]:
+    """(name, place) of everything that targets name; what declares nothing needs no shapes to be named."""
+    from gradcheck_cli.registry import located, recognised
+    from gradcheck_cli.variable.composite import composite
+
+    meant, by_tape = set(), partial(composite, shapes=None)
+    for target in targets:
+        place, _, name = target.partition("::")
+        found = recognised(target)
+        if found is None:
+            meant |= {(op.name, _place(source)) for op, source in located([target], plain=by_tape).items()}
+        else:
+            meant |= {(known, _place(place)) for known in (*(t.name for t in found), name.partition(",")[0])}
+    return meant
+
+
 def _place(source: str | None) -> Path | str | None:
     """An op's file or module, however it was written."""
     return Path(source).resolve() if source is not None and source.endswith(".py") else source
@@ -170,9 +192,40 @@ def _place(source: str | None) -> Path | str | None:
 # What a saved case has settled, or was judged by: the defaults, or it would not have been saved.
 _OF_DRAWING = (
     *("shape", "rank", "max_side", "max_elements", "cases", "edges", "broadcast", "dtype", "param", "seed"),
+    *("signature", "domain", "wrt", "call", "device"),
     *("mode", "order", "max_evals", "max_memory", "min_resolution", "eps", "rtol", "atol", "exitfirst", "maxfail"),
 )
 _FLAGS = {"exitfirst": "-x"}
+
+
+def _configured(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, where nobody gave them, as [tool.gradcheck] has them."""
+    from gradcheck_cli.config import load
+
+    configured, context = load(), click.get_current_context()
+    values = {"seed": configured.seed, "cases": configured.cases, "min_resolution": configured.min_resolution}
+    unsaid = {
+        name: value
+        for name, value in values.items()
+        if value is not None and context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT
+    }
+    return {**options, **unsaid, "targets": options["targets"] or configured.ops}
+
+
+def _given(options: dict[str, Any]) -> Given:
+    """What is said about functions that declare nothing."""
+    from gradcheck_cli.adapters import Given
+
+    return Given(
+        shapes=options["shape"],
+        signature=options["signature"],
+        params=dict(options["param"]),
+        domains=dict(options["domain"]),
+        wrt=options["wrt"] or (),
+        call=options["call"],
+        device=options["device"],
+        dtype=options["dtype"],
+    )
 
 
 def _options(options: dict[str, Any]) -> Options:

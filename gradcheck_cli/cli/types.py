@@ -104,6 +104,38 @@ class Setting(click.ParamType):
         return key.strip(), literal
 
 
+class DomainType(click.ParamType):
+    """NAME=DOMAIN, or a domain for all inputs: `x=positive`, `y=integers(0,9)`, `interval(-1,1)`."""
+
+    name = "name=domain"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        if isinstance(value, tuple):
+            return value
+        from gradcheck_cli.domain import domain_of
+
+        key, separator, text = value.partition("=")
+        key, text = (key.strip(), text) if separator and key.strip().isidentifier() else ("", value)
+        try:
+            return key, domain_of(text)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Names(click.ParamType):
+    """Names with commas between them: `x,w`."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not names or not all(name.isidentifier() for name in names):
+            self.fail(f"{value!r} is not a list of names, as in x,w", param, ctx)
+        return names
+
+
 class ReportTarget(click.ParamType):
     """FMT=PATH; `-` is stdout."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from gradcheck_cli.adapters import Target
 from gradcheck_cli.op import Op
 from gradcheck_cli.reporters.screen import draw, table
 from gradcheck_cli.reporters.text import count, printable
@@ -30,6 +31,14 @@ def render_list(ops: Sequence[Op], width: int | None, color: bool) -> str:
     for column in grid.columns[:-1]:  # rich would rather shorten a name than a formula
         column.min_width = max(len(str(cell)) for cell in column.cells)
     return draw([grid, Text(f"\n{count(len(ops), 'op')}; gradcheck show OP tells more")], width, color)
+
+
+def render_targets(targets: Sequence[Target], width: int | None, color: bool) -> str:
+    """A table of what declares nothing, but is recognised."""
+    grid = table({"name": "", "taken for": "", "where": "cut"})
+    for target in targets:
+        grid.add_row(*map(_text, (target.name, target.what, target.place or "-")))
+    return draw([grid, Text("\ngradcheck run FILE::NAME with a --shape for each array checks one")], width, color)
 
 
 def render_op(op: Op, width: int | None, color: bool) -> str:

@@ -36,6 +36,9 @@ def _parts(run: RunFinished, verbosity: int, width: int | None) -> Iterator[Rend
     brief = width is not None and width < _ROOM_FOR_CAUSES
     if verbosity >= 0 and run.ops:
         yield _table(run, _per_case(run, verbosity), brief, verbosity > 0)
+    for result in run.ops if verbosity > 0 else ():
+        if result.op.taken_for:
+            yield Text(f"\n {printable(result.op.name)} was taken for {printable(result.op.taken_for)}")
     for result in run.ops:
         yield from _stories(result, verbosity, width)
     yield _summary(run)
@@ -153,6 +156,7 @@ def _summary(run: RunFinished) -> Text:
         f"{count(redrawn, 'inconclusive case')} redrawn" if redrawn else "",
         f"{count(dropped, 'param combination')} refused by forward" if dropped else "",
         f"{count(refused, 'edge')} refused by forward, or too large" if refused else "",
+        *(f"{printable(result.op.name)}: {printable(note)}" for result in run.ops for note in result.op.notes),
         str(run.options.judging.tolerances or ""),
         _methods(run),
         _slowest(run),

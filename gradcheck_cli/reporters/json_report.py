@@ -61,6 +61,8 @@ def _op(result: OpResult) -> dict[str, Any]:
         "verdict": str(result.verdict),
         "signature": op.gufunc.text,
         "place": op.place,
+        "taken_for": op.taken_for,
+        "notes": list(op.notes),
         "skipped": result.skipped,
         "broken": result.broken,
         "unjudged": list(result.unjudged),

@@ -29,6 +29,8 @@ def render_story(story: Story, op: Op, total: int, width: int | None) -> Rendera
     label, style = LABELS[finding.severity]
     head = Text.assemble("\n ", (label, style), f" {op.name} · {finding.code} · {finding.cause}")
     lines = [*_sentences(finding.message), *_explanation(finding, width), *_place(story, op), *_how_often(story, total)]
+    if op.taken_for:
+        lines.append(f"taken for {op.taken_for}")
     if story.saved:
         lines.append(f"gradcheck replay {shlex.quote(story.saved)}")
     return Group(head, *(Padding(Text(printable(line)), (0, 0, 0, 3)) for line in lines))

@@ -1,0 +1,157 @@
+"""What names say: which functions belong together, and what the parameters of a backward stand for."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+# In the name of a function, wherever they stand in it.
+_FORWARD = {"forward", "fwd", "fprop", "fw", "feedforward"}
+_BACKWARD = {"backward", "backwards", "bwd", "bprop", "bw", "backprop", "backpropagation"}
+# At its beginning or end.
+_EITHER_END = {
+    "back",
+    "vjp",
+    "pullback",
+    "grad",
+    "grads",
+    "gradient",
+    "gradients",
+    "deriv",
+    "derivative",
+    "derivatives",
+}
+_EITHER_END |= {"der", "prime", "jac", "jacobian", "d", "fprime"}
+_HESSIANS = {"hess", "hessian"}
+_HESSPS = {"hessp", "hvp"}
+# What a function is called whose gradient is called no more than `jac` or `backward`.
+NAMELESS = ("forward", "fun", "func", "f", "objective", "loss", "cost", "value", "energy")
+
+CACHES = re.compile(
+    r"(\w*_)?(cache[sd]?|ctx|context|saved(_\w+)?|memo(ry)?|residuals?|res|stash|tape|intermediates?|stored)",
+    re.IGNORECASE,
+)
+OUTS = re.compile(r"(\w*_)?(out|outs|outputs?|result|ans|y|fx|activations?|activated|a|s|sig|probs?)", re.IGNORECASE)
+RATES = re.compile(r"(lr|learning_?rate|learn_rate|eta|alpha|step_?size)", re.IGNORECASE)
+_TARGETS = re.compile(
+    r"(targets?|labels?|truth|gt|ground_truth|y_?true|mask|idx|indices|index|classes|y_?hot|one_?hot)", re.IGNORECASE
+)
+_TARGETS_OF_LOSSES = re.compile(r"(y|t|ts|y_?t|y_?gt)", re.IGNORECASE)
+_LOSSES = {
+    "loss",
+    "cost",
+    "error",
+    "mse",
+    "mae",
+    "entropy",
+    "crossentropy",
+    "objective",
+    "criterion",
+    "nll",
+    "bce",
+    "hinge",
+}
+_COTANGENT = re.compile(
+    r"""(
+        d_?( out\w* | y\w* | z\w* | [ahosefruvtpqcglx]\d? | ah | hs | values? | loss | logits? | scores? | next\w*
+           | prev\w* | top\w* | up\w* | res\w* | ans | act\w* | l_?d\w+ | pred\w* | next | final\w* | state\w* )
+      | d[A-Z]\w* | d_[A-Z]\w*
+      | g | g_?[yzohas]\d? | g_?out\w* | go | gs | gys | ct | cts | v | vec | seed
+      | grads? | gradients? | grad_?\w+ | gradient_?\w+ | \w+_grads? | \w+_gradients?
+      | upstream\w* | delta\w* | cot\w* | adj\w* | \w+_bar | errors? | err | \w*_error | eta | top_diff
+    )""",
+    re.VERBOSE,
+)
+
+
+def words_of(name: str) -> list[str]:
+    """`AffineForward`, `affine_forward`, `affineForward` -> affine, forward."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+", " ", name)
+    return spaced.lower().split()
+
+
+def stem_of(name: str) -> tuple[str, str]:
+    """What a name is about, and its role in a pair: forward, backward, hessian, hessp, or none."""
+    words = words_of(name)
+    for role, markers in (("forward", _FORWARD), ("backward", _BACKWARD)):
+        for position, word in enumerate(words):
+            if word in markers:
+                return "_".join(words[:position] + words[position + 1 :]), role
+    if words[-2:-1] and words[-2] in _HESSIANS and words[-1] in ("p", "prod"):
+        return "_".join(words[:-2]), "hessp"
+    for role, markers in (("hessian", _HESSIANS), ("hessp", _HESSPS), ("backward", _EITHER_END)):
+        for position in (-1, 0):
+            if words and words[position] in markers:
+                return "_".join(words[:-1] if position else words[1:]), role
+    return "_".join(words), ""
+
+
+# Methods of classes, the likelier names first.
+_FORWARDS = (
+    _FORWARD | {"forwardpass", "forwardprop", "forwardpropagation", "feedforward"},
+    {"call"},
+    {"loss", "calcloss", "cost", "activation", "activate", "compute", "calculate", "fn", "f", "function", "evaluate"},
+)
+_BACKWARDS = (
+    _BACKWARD | {"back", "backwardpass", "backpropagate", "backwardprop", "backwardpropagation", "vjp"},
+    {"grad", "gradient", "gradients", "derivative", "deriv", "prime", "calcdloss", "df", "dloss", "jac", "jacobian"},
+)
+
+
+def methods_named(names: Sequence[str], backward: bool) -> str | None:
+    """The one of a class's methods that computes outputs, or gradients; None where no name says so."""
+    for tier in _BACKWARDS if backward else _FORWARDS:
+        for name in names:
+            if "".join(words_of(name)) in tier:
+                return name
+    return None
+
+
+def is_cotangent(name: str) -> bool:
+    """Whether a parameter of that name is the upstream gradient: dout, grad_output, gy, delta ..."""
+    return _COTANGENT.fullmatch(name) is not None
+
+
+def is_target(name: str, of_loss: bool) -> bool:
+    """Whether a parameter of that name is what outputs are compared with, and not differentiated."""
+    return bool(_TARGETS.fullmatch(name) or (of_loss and _TARGETS_OF_LOSSES.fullmatch(name)))
+
+
+def is_loss(name: str) -> bool:
+    """Whether something of that name compares outputs with targets."""
+    return bool(_LOSSES & set(words_of(name)))
+
+
+def plain(name: str) -> str:
+    """A name without case and underscores, for comparisons."""
+    return name.replace("_", "").lower()
+
+
+def gradient_names(name: str) -> list[str]:
+    """How the gradient with respect to `name` may be called, in plain letters, the likeliest first."""
+    n = plain(name)
+    first = [f"d{n}", f"grad{n}", f"{n}grad", f"gradient{n}", f"{n}gradient", f"grads{n}", f"{n}grads"]
+    return [*first, f"dl{n}", f"dld{n}", f"dj{n}", f"djd{n}", f"dloss{n}", f"g{n}", f"delta{n}"]
+
+
+def returned_names(function: Callable[..., Any]) -> list[str]:
+    """The names in `return out, mask`, the last such statement; "" for what has none; nothing where there is none."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError, ValueError, IndexError):
+        return []
+    tuples = [n.value.elts for n in ast.walk(tree) if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple)]
+    return [_name_in(part) for part in tuples[-1]] if tuples else []
+
+
+def _name_in(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """`x, w, b`, for messages."""
+    return ", ".join(names)
