@@ -53,6 +53,7 @@ def resolution_of(results: Sequence[CaseResult]) -> float | None:
 
 
 _EDGE_ROUNDINGS = 64.0
+_SMALLEST = 1e-6
 
 
 def _coarser(case: Case, position: int) -> Array:
@@ -67,7 +68,9 @@ def _coarser(case: Case, position: int) -> Array:
     floats = [y for y in case.outputs.arrays if y.dtype.kind in "fc"]
     outputs = max((float(np.max(np.abs(y), initial=0.0)) for y in floats), default=0.0)
     x = as_real(case.inputs[position])
-    natural: Array = weights * outputs / np.maximum(np.abs(x.astype(np.float64)), 1.0)
+    # Where numbers of 1e6 and 1e-6 meet, a small x turns a large one round: its own size is the unit.
+    least, times = (_SMALLEST, 4.0) if case.edge == "wide" else (1.0, 1.0)
+    natural: Array = times * weights * outputs / np.maximum(np.abs(x.astype(np.float64)), least)
     # What cancels in single precision shows beside the double.
     epsilon = float(np.finfo(x.dtype).eps) if widened(case) is None else 2.0**-52
     return _EDGE_ROUNDINGS * epsilon * (natural + oracle_of(case).variation(position))

@@ -161,7 +161,9 @@ def name_troubles(view: View, found: Conclusion, noise: FloatArray) -> None:
     stepped = stairs | (view.flat & (off | (view.grain > COARSE_GRAIN * level))) | view.unclear
     jumped = view.jump > JUMP_ULPS * view.epsilon * level
     diverging = grows(view.move, view.t, noise)
-    found.smaller |= diverging
+    # f(x) stands alone, however small the step: a spike or a hole of a width that only smaller ones resolve, if any.
+    alone = jumps(view.move, view.epsilon * level)
+    found.smaller |= diverging | alone
     reasons = [
         (smooth & noisy & hopeless, Outcome.NOISY),
         (off, Outcome.ILL_CONDITIONED),
@@ -169,7 +171,7 @@ def name_troubles(view: View, found: Conclusion, noise: FloatArray) -> None:
         (lost, Outcome.ILL_CONDITIONED),
         (lost & noisy, Outcome.NOISY),
         (diverging, Outcome.ILL_CONDITIONED),
-        (jumped | lost & jumps(view.move, view.epsilon * level), Outcome.JUMP),
+        (jumped | alone, Outcome.JUMP),
         (lost & (np.count_nonzero(np.isfinite(view.move), axis=0).max(axis=0) < 3), Outcome.OUTSIDE),
     ]
     for where, outcome in reasons:
@@ -179,4 +181,4 @@ def name_troubles(view: View, found: Conclusion, noise: FloatArray) -> None:
     large = np.where(view.unclear | stairs, view.macro, found.value)
     found.low = np.where(two, np.fmin(np.fmin(found.value, large), view.slope), found.low)
     found.high = np.where(two, np.fmax(np.fmax(found.value, large), view.slope), found.high)
-    found.bar = np.where(diverging | jumped, np.inf, found.bar)
+    found.bar = np.where(diverging | jumped | alone, np.inf, found.bar)
