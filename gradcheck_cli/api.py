@@ -19,7 +19,6 @@ from gradcheck_cli.op import Op
 from gradcheck_cli.runner import OpResult, Options, RunFinished, run
 from gradcheck_cli.signature import Shape, parse, plain
 from gradcheck_cli.source import call_error
-from gradcheck_cli.variable.composite import composite
 
 _BADNESS = (Verdict.PASS, Verdict.SKIP, Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.ERROR)
 
@@ -166,6 +165,8 @@ def _ops(
     if jac is None and hess is None and hessp is None:
         if backward is None and target_for(forward) is None:
             text = given.signature or ""
+            from gradcheck_cli.variable.composite import composite  # And with it the whole tape.
+
             return [composite(forward, given.shapes, signature=text, params=given.params, **given.declaration)]
         if backward is not None and given.signature is None and not given.shapes:
             raise UsageError("check(forward, backward) needs shapes=[(3, 4), ...], one per input, or a signature")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,6 @@ def command(**options: Any) -> int:
     from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
     from gradcheck_cli.registry import located
     from gradcheck_cli.runner import run
-    from gradcheck_cli.variable.composite import composite
 
     check_sinks(options["report"])
     options = _configured(options)
@@ -104,8 +102,7 @@ def command(**options: Any) -> int:
     if options["last_failed"]:
         return _last_failed(options)
     with ops_print_to_stderr() as stdout:
-        by_tape = partial(composite, shapes=options["shape"], signature=options["signature"] or "")
-        sources = located(options["targets"], _given(options), by_tape)
+        sources = located(options["targets"], _given(options), _by_tape(options["shape"], options["signature"] or ""))
         ops = select(list(sources), options["k"], options["exclude"])
         if not ops:
             click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
@@ -171,9 +168,8 @@ def _last_failed(options: dict[str, Any]) -> int:
 def _meant(targets: Sequence[str]) -> set[tuple[str, Path | str | None]]:
     """(name, place) of everything that targets name; what declares nothing needs no shapes to be named."""
     from gradcheck_cli.registry import located, recognised
-    from gradcheck_cli.variable.composite import composite
 
-    meant, by_tape = set(), partial(composite, shapes=None)
+    meant, by_tape = set(), _by_tape(None)
     for target in targets:
         place, _, name = target.partition("::")
         found = recognised(target)
@@ -182,6 +178,17 @@ def _meant(targets: Sequence[str]) -> set[tuple[str, Path | str | None]]:
         else:
             meant |= {(known, _place(place)) for known in (*(t.name for t in found), name.partition(",")[0])}
     return meant
+
+
+def _by_tape(shapes: Sequence[tuple[int, ...]] | None, signature: str = "") -> Callable[..., Op]:
+    """What makes an op of a plain function; the tape is only imported where there is one."""
+
+    def make(function: Callable[..., Any]) -> Op:
+        from gradcheck_cli.variable.composite import composite
+
+        return composite(function, shapes, signature=signature)
+
+    return make
 
 
 def _place(source: str | None) -> Path | str | None:
