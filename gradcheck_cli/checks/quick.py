@@ -34,6 +34,7 @@ _COLOURS, _CELLS = 4, 4096  # directions and entries of a Jacobian that is had w
 _AT_ONCE = 2**22  # values that are kept for one look
 _ROUGHER = 100.0  # how much less finely single entries are asked: four calls each tell an exp to 1e-8
 _NOTHING = 1e-300
+_WALK = 100.0  # square root of the entries whose noise together still lets one be seen to CLOSE
 _PLANS: tuple[Plan, ...] = ((STEPS, None), (FINER, None))
 
 
@@ -224,6 +225,8 @@ class Looks:
     def enough(self, direction: Direction) -> float:
         """The widest bar that tells enough; a gradient of zero has only its surroundings to be measured by."""
         largest = max(self.largest[p] for p, _ in direction.moves)
+        if direction.entry is None:  # What is random adds up like a walk.
+            largest *= max(1.0, max(self.gradients[p].size for p, _ in direction.moves) ** 0.5 / _WALK)
         return CLOSE * (largest if largest > CLOSE * self.natural else self.natural) + _NOTHING
 
 
