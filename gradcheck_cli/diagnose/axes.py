@@ -86,7 +86,9 @@ def wrong_axis_of_sum(e: Evidence) -> Cause | None:
     if spread is None or g is None or g.size == 0:
         return None
     sums = {axes: spread.sum(axis=axes) for n in range(spread.ndim + 1) for axes in _choose(spread.ndim, n)}
-    right = next((axes for axes, total in sums.items() if e.agreement(total) and total.size == e.x.size), None)
+    fitting = [axes for axes, total in sums.items() if total.size == e.x.size and e.agreement(total)]
+    # An axis of length 1 in front is broadcast along, too.
+    right = next((axes for axes in fitting if sums[axes].shape == e.x.shape), fitting[0] if fitting else None)
     for axes, total in sums.items():
         if right is not None and axes != right and total.size == g.size and _near(e, total.reshape(g.shape), g):
             if _near(e, total.reshape(-1), sums[right].reshape(-1)):
