@@ -14,7 +14,7 @@ from gradcheck_cli.checks.finding import Finding, Verdict
 from gradcheck_cli.checks.value import MAX_EVALS, Judging
 from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import GradientError, UsageError
-from gradcheck_cli.numeric.classic import Classic
+from gradcheck_cli.numeric.classic import tolerances
 from gradcheck_cli.op import Op
 from gradcheck_cli.runner import OpResult, Options, RunFinished, run
 from gradcheck_cli.signature import Shape, parse, plain
@@ -136,13 +136,6 @@ def check(
     *_, last = run(ops, options)
     assert isinstance(last, RunFinished)
     return Report(last)
-
-
-def tolerances(eps: float | None, rtol: float | None, atol: float | None) -> Classic | None:
-    """The classic test if any of its numbers was given, completed by its defaults."""
-    given = {"eps": eps, "rtol": rtol, "atol": atol}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return Classic(**chosen) if chosen else None
 
 
 def _shape(shape: Sequence[int]) -> Shape:

@@ -236,9 +236,9 @@ def _given(options: dict[str, Any]) -> Given:
 
 
 def _options(options: dict[str, Any]) -> Options:
-    from gradcheck_cli.api import tolerances
     from gradcheck_cli.checks.value import Judging
     from gradcheck_cli.draw import Sampling
+    from gradcheck_cli.numeric.classic import tolerances
     from gradcheck_cli.runner import Options
 
     sampling = Sampling(

@@ -34,6 +34,13 @@ class Classic:
         return f"classic test: eps {self.eps:g}, rtol {self.rtol:g}, atol {self.atol:g}"
 
 
+def tolerances(eps: float | None, rtol: float | None, atol: float | None) -> Classic | None:
+    """The classic test if any of its numbers was given, completed by its defaults."""
+    given = {"eps": eps, "rtol": rtol, "atol": atol}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return Classic(**chosen) if chosen else None
+
+
 def differentiate(curves: Curves, classic: Classic) -> Estimates:
     """(f(eps) - f(-eps)) / 2 eps, with atol + rtol |slope| in the place of an error bar."""
     rows = np.arange(len(curves.scale))

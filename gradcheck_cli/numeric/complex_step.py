@@ -7,14 +7,11 @@ elements of ordinary NumPy code. So it may only sharpen what the ladder found, a
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.estimate import Estimates, FloatArray, IntArray, Outcome
-
-ComplexArray = NDArray[np.complexfloating[Any, Any]]
+from gradcheck_cli.numeric.estimate import ComplexArray, Estimates, FloatArray, IntArray, Outcome
 
 STEPS = (1e-20, 1e-30)  # h^2 is far below rounding for both; an analytic function cannot tell them apart
 SAME_VALUE = 16.0  # ulps between the real part and f(x): another code path shows up here

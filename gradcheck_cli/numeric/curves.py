@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.blocks import BLOCK, blocks
-from gradcheck_cli.numeric.complex_step import ComplexArray
 from gradcheck_cli.numeric.direction import Direction
-from gradcheck_cli.numeric.estimate import FloatArray, IntArray, Samples
+from gradcheck_cli.numeric.estimate import ComplexArray, FloatArray, IntArray, Samples
 from gradcheck_cli.numeric.points import Function, Points, Stacked, flat
 
 Array = NDArray[Any]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
+ComplexArray = NDArray[np.complexfloating]
 IntArray = NDArray[np.integer]
 BoolArray = NDArray[np.bool_]
 
