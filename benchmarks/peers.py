@@ -65,11 +65,11 @@ def jax_check_grads(op: PeerOp, wrong: float = 0.0) -> Check:
     """jax.test_util.check_grads, reverse mode, first order."""
     import jax
 
-    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_enable_x64", True)
     from jax.test_util import check_grads
 
     function = op.jax if not wrong else _planted_jax(op, wrong)
-    return lambda: _no_error(lambda: check_grads(function, op.inputs, order=1, modes=["rev"]))  # type: ignore[no-untyped-call]
+    return lambda: _no_error(lambda: check_grads(function, op.inputs, order=1, modes=["rev"]))
 
 
 def autograd_check_grads(op: PeerOp, wrong: float = 0.0) -> Check:
