@@ -47,5 +47,16 @@ def sin_times_jvp(primals, tangents):
     return sin_times(x, y), jnp.cos(x) * y * dx + jnp.sin(x) * dy
 
 
+@jax.custom_jvp
+def cos_times(x, y):
+    return jnp.cos(x) * y
+
+
+@cos_times.defjvp
+def cos_times_jvp(primals, tangents):
+    (x, y), (dx, dy) = primals, tangents
+    return cos_times(x, y), jnp.sin(x) * y * dx + jnp.cos(x) * dy  # the sign of the first
+
+
 def energy(x, w):
     return jnp.sum(jnp.sin(x @ w) ** 2)

@@ -25,6 +25,18 @@ def rosen_hessp(x, p):
     return rosen_hess(x) @ p
 
 
+def bowl(x):
+    return np.sum(x**3)
+
+
+def bowl_jac(x):
+    return 3 * x**2
+
+
+def bowl_hess(x):
+    return np.diag(3 * x)  # a factor of 2
+
+
 def residuals(x):
     return np.array([x[0] ** 2 - x[1], np.sin(x[1]), x[0] * x[1]])
 
@@ -36,3 +48,8 @@ def residuals_jac(x):
 def ridge_loss(w, data, target):
     error = data @ w - target
     return error @ error + 0.1 * w @ w, 2 * data.T @ error + 0.2 * w
+
+
+def mean_loss(w, data, target):
+    error = data @ w - target
+    return error @ error / len(error), 2 * data.T @ error  # not divided by len(error)

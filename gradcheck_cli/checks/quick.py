@@ -100,43 +100,40 @@ class Looks:
         dtypes = {*self.oracle.points.dtypes, *(x.dtype for x in self.oracle.inputs if x.dtype.kind == "f")}
         if not self.oracle.weights.size or dtypes != {np.dtype(np.float64)}:
             return {}  # Single precision has no digits to spare: the ladder finds the best steps.
-        found: dict[int, Agreement] = {}
-        mixed = []
-        for position in positions:
-            colours = self.colours(position)
-            if colours and colours.count == 1:
-                answer = self.coloured(colours)
-                if np.all(answer.agree):
-                    found[position] = _agreement(answer, float(np.max(answer.bar)), full=True)
-            else:
-                mixed.append(position)
+        colours = {position: self.colours(position) for position in positions}
+        whole = {p: c for p, c in colours.items() if c and c.count == 1}
+        found = {p: _agreement(self.coloured(c), full=True) for p, c in whole.items()}
+        mixed = {p: c for p, c in colours.items() if p not in whole}
         # What only inputs together show: `maximum` of three equal numbers that gives each of them 1/2.
         together = len(positions) > 1 and bool(self.case.edge) and self.case.edge not in SCALES
         dense = [through_all(self.case, p) for p in mixed] + [joint(self.case, positions)] * together
-        singly = {p: self.single_entries(p) for p in mixed}
-        flat = [d for own in singly.values() for d in own]
-        if not dense:
-            return found
-        first = self.ask(self.plain(dense))
-        entries = self.ask(self.plain(flat), first.plans) if flat and np.any(first.agree) else first.take(slice(0))
-        if together and not first.agree[-1]:
-            return {}
-        start = 0
-        for row, position in enumerate(mixed):
-            colours, own = self.colours(position), singly[position]
-            answer = entries.take(slice(start, start + len(own)))
-            start += len(own)
-            if first.agree[row] and colours and not own:
-                answer = self.coloured(colours)
-            if first.agree[row] and answer.agree.size and np.all(answer.agree):
-                full = len(own) in {0, self.gradients[position].size}
-                found[position] = _agreement(answer, float(first.bar[row, 0]), full)
+        if dense:
+            first = self.ask(self.plain(dense))
+            if together and not first.agree[-1]:
+                return {}
+            found |= self.entry_by_entry(mixed, first)
+        return {position: agreement for position, agreement in found.items() if agreement}
+
+    def entry_by_entry(self, mixed: Mapping[int, Colours | None], first: _Answer) -> dict[int, Agreement | None]:
+        """What becomes of inputs that agree along one direction when single entries of them are asked."""
+        rows = [row for row in range(len(mixed)) if first.agree[row]]
+        agreed = {p: (c, first.take(slice(row, row + 1))) for row, (p, c) in enumerate(mixed.items()) if row in rows}
+        singly = {p: self.single_entries(p, colours) for p, (colours, _) in agreed.items()}
+        asked = [direction for own in singly.values() for direction in own]
+        entries = self.ask(self.plain(asked), first.plans) if asked else first
+        found, start = {}, 0
+        for position, (colours, dense) in agreed.items():
+            count = len(singly[position])
+            answer = entries.take(slice(start, start + count)) if count or not colours else self.coloured(colours)
+            full = count in {0, self.gradients[position].size}
+            found[position] = _agreement(answer, full, dense)
+            start += count
         return found
 
-    def single_entries(self, position: int) -> list[Direction]:
+    def single_entries(self, position: int, colours: Colours | None) -> list[Direction]:
         """Which entries are asked by themselves; none where colours ask for all of them."""
         size = self.gradients[position].size
-        if size > _ALL and self.colours(position):
+        if size > _ALL and colours:
             return []
         every = size <= self.most and (self.mode == "full" or (size <= _ALL and self.mode != "probe"))
         return list(coordinates(self.case, position, None if every else few(self.case, position)))
@@ -230,9 +227,17 @@ class Looks:
         return CLOSE * (largest if largest > CLOSE * self.natural else self.natural) + _NOTHING
 
 
-def _agreement(answer: _Answer, bar: float, full: bool) -> Agreement:
-    """What an input's answers amount to; along a random direction an error is multiplied by |v| >= 1/2."""
+def _agreement(answer: _Answer, full: bool, dense: _Answer | None = None) -> Agreement | None:
+    """What an input's answers amount to, with that along one direction through all of it, if it was asked.
+
+    None where they speak against the gradient. Along a random direction an error is multiplied by |v| >= 1/2.
+    """
+    if not np.all(answer.agree):
+        return None
     deviation, largest = (float(np.max(np.abs(x), initial=0.0)) for x in (answer.deviation, answer.slope))
+    bar = float(np.max((dense or answer).bar))
+    if dense:
+        deviation = max(deviation, float(dense.deviation[0, 0]))
     return Agreement(deviation, bar / _SHORTEST, largest / _LONGEST, full)
 
 

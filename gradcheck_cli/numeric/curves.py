@@ -59,7 +59,7 @@ class ForwardCurves:
         width = self._base.size if self._weights is None else 1
         samples = Samples(np.empty(len(rows)), np.empty((len(rows), width)), np.empty((len(rows), width)))
         for part, outputs, moved_by in self._points.at([self._directions[r] for r in rows], t):
-            if self._weights is not None and outputs.shape[1] > BLOCK:  # Many outputs: roughly is exactly enough.
+            if self._weights is not None and outputs.shape[1] > BLOCK:  # The rough level costs half the passes.
                 samples.t[part], samples.value[part], samples.level[part] = self._weighed(rows[part], outputs, moved_by)
                 continue
             change = outputs - self._base

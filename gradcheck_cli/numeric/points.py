@@ -35,7 +35,8 @@ class Points:
     dtypes: Sequence[np.dtype[Any]]
     base: FloatArray
     stacked: Stacked | None = None
-    proven: dict[str, bool] = field(default_factory=dict)  # whether a stacked call reproduced plain ones
+    # Whether a stacked call reproduced plain ones, by which inputs moved in it: others may be handled otherwise.
+    proven: dict[tuple[bool, ...], bool] = field(default_factory=dict)
     scratch: dict[int, Array] = field(default_factory=dict)  # where large inputs are displaced, again and again
 
     def at(self, directions: Sequence[Direction], t: FloatArray) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
@@ -51,7 +52,7 @@ class Points:
     @property
     def stacks(self) -> bool:
         """Whether many points are one call: where that costs less, and gave the same whenever it was tried."""
-        return self.stacked is not None and self._size <= _SMALL and self.proven.get("stacked", True)
+        return self.stacked is not None and self._size <= _SMALL and all(self.proven.values())
 
     @property
     def _size(self) -> int:
@@ -82,7 +83,9 @@ class Points:
         for position, step in direction.moves:
             x = inputs[position]
             if x.size > _SMALL and x.dtype == np.float64:
-                moved = self.scratch.setdefault(position, np.empty_like(x)).view()
+                if position not in self.scratch:
+                    self.scratch[position] = np.empty_like(x)
+                moved = self.scratch[position].view()
             else:
                 moved = np.empty_like(x)
             if isinstance(step, int):
@@ -106,16 +109,17 @@ class Points:
             rows = [(r, s) for r, d in enumerate(directions) for p, s in d.moves if p == position]
             if rows:
                 inputs[position] = _displaced(x, rows, t, moved_by)
+        moved = tuple(a is not b for a, b in zip(inputs, self.inputs, strict=True))
         try:
-            found = self.stacked(inputs, [a is not b for a, b in zip(inputs, self.inputs, strict=True)], len(t))
+            found = self.stacked(inputs, moved, len(t))
         except Exception:
             return None
-        if "stacked" not in self.proven:
+        if found.shape != (len(t), self.base.size):
+            self.proven[moved] = False
+        elif moved not in self.proven:
             ends = (0, len(t) - 1)
-            self.proven["stacked"] = found.shape == (len(t), self.base.size) and all(
-                _same(found[r], self.evaluate(directions[r], float(t[r]))[0]) for r in ends
-            )
-        return (found, moved_by) if self.proven["stacked"] else None
+            self.proven[moved] = all(_same(found[r], self.evaluate(directions[r], float(t[r]))[0]) for r in ends)
+        return (found, moved_by) if self.proven[moved] else None
 
 
 def _displaced(x: Array, rows: list[tuple[int, int | Array]], t: FloatArray, moved_by: FloatArray) -> Array:

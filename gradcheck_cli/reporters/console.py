@@ -172,8 +172,8 @@ def _methods(run: RunFinished) -> str:
     asked = Counter(i.method for result in run.ops for case in result.cases for i in case.inputs if i.judged)
     if not asked["probe"]:
         return ""
-    along = f"{count(asked['probe'], 'gradient')} along random directions and in some entries"
-    return f"{along}, {asked['full']} in every entry" if asked["full"] else along
+    hint = " (--mode full: every entry)" if run.options.judging.mode == "auto" else ""
+    return f"{asked['probe']} of {asked['probe'] + asked['full']} gradients checked along random directions{hint}"
 
 
 def _slowest(run: RunFinished) -> str:
