@@ -12,6 +12,11 @@ Array = NDArray[Any]
 
 BLOCK = 2**15  # entries: a few such arrays fit into a cache of the second level
 
+# The C library gives large arrays back to the system, and every page that comes anew costs more than the arithmetic on
+# it; having freed one of 16 MiB (that nobody wrote to), it keeps smaller ones for the next that asks. Without this a
+# look at a 32x32 matmul takes 1.6 times as long (`python -m benchmarks.peers --only "matmul 32x32"`).
+np.empty(2**21)
+
 
 def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """Flat parts of several arrays of one size; views where the arrays are contiguous."""

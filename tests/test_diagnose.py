@@ -110,7 +110,7 @@ VALUES: dict[str, Row] = {
         [(2, 3)],
         (
             "zero_gradient",
-            "The gradient is zero everywhere; the slope is up to 2.93: x does have an effect.",
+            "The gradient is zero everywhere; the slope is up to 3.27: x does have an effect.",
             "compute grad_x instead of returning zeros",
         ),
     ),

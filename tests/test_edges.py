@@ -157,6 +157,8 @@ def log_right(grad: Array, out: Array, x: Array) -> Array:
     return grad / x
 
 
+UNLUCKY = 5  # a seed at which no random value happens to be a tie, a zero or a knee
+
 VALUES = [
     Pair("one zero", np.prod, product_without_zeros, product_right, "(n)", {"loops": False}),
     Pair("zeros", norm, norm_wrong, norm_right, "(n)", {"loops": False}),
@@ -180,8 +182,8 @@ def ids(pairs: list[Pair]) -> list[str]:
 @pytest.mark.parametrize("pair", VALUES, ids=ids(VALUES))
 def test_an_edge_value_catches_what_random_values_let_through(pair: Pair) -> None:
     """The right op passes, and so does the wrong one without edges."""
-    assert check(pair.op(pair.wrong), edges=False).passed
-    assert pair.edge in caught(pair.op(pair.wrong))
+    assert check(pair.op(pair.wrong), edges=False, seed=UNLUCKY).passed
+    assert pair.edge in caught(pair.op(pair.wrong), seed=UNLUCKY)
     assert check(pair.op(pair.right), cases=3).passed
 
 
@@ -215,8 +217,8 @@ def leaky_in_code_overlapping(grad: Array, out: Array, x: Array) -> Any:
 )
 def test_kinks_are_looked_for_at_the_numbers_that_an_op_mentions(op: Op) -> None:
     """In its code, in its defaults and in its params; at the knee this backward gives both slopes."""
-    assert check(op, edges=False).passed
-    assert "landmarks" in caught(op)
+    assert check(op, edges=False, seed=UNLUCKY).passed
+    assert "landmarks" in caught(op, seed=UNLUCKY)
 
 
 def test_landmarks_are_few_and_small() -> None:

@@ -16,7 +16,7 @@ from gradcheck_cli.checks.behaviour import check_behaviour
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.forward import check_forward
 from gradcheck_cli.checks.oracle import oracle_of
-from gradcheck_cli.checks.quick import Floors
+from gradcheck_cli.checks.questions import Floors
 from gradcheck_cli.checks.structure import check_structure, usable
 from gradcheck_cli.checks.value import InputResult, Judging, check_values
 from gradcheck_cli.foreign import quiet

@@ -130,7 +130,9 @@ def _added(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tupl
     others = [w + u for w, u in zip(case.cotangents, others, strict=True)]
     together = again(case, cotangents=others)
     del others
-    wider = {p: 2 * floors[p] + _last(alone[p]) for p in alone.keys() & gradients.keys()}
+    # What is added may be large where the gradient is small, and rounds in its own dtype.
+    epsilons = {p: float(np.finfo(case.inputs[p].dtype).eps) for p in alone}
+    wider = {p: 2 * floors[p] + _last(alone[p], epsilons[p]) for p in alone.keys() & gradients.keys()}
     added = {p: gradients[p] + alone.pop(p) for p in wider if alone[p].shape == gradients[p].shape}
     for d in _differences(together, added, wider):
         yield _finding(
@@ -178,11 +180,11 @@ def _differences(got: Gradients, wanted: Gradients, floors: Gradients) -> Iterat
             yield _Difference(position, where, float(ours[place]), float(theirs[place]))
 
 
-def _last(x: Array) -> float:
+def _last(x: Array, epsilon: float = 2.0**-52) -> float:
     size = largest(x)
     if not np.isfinite(size):
         size = float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
-    return _LAST * 2.0**-52 * size
+    return _LAST * epsilon * size
 
 
 def _times(arrays: Gradients, factor: float) -> dict[int, Array]:

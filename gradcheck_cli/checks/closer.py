@@ -14,7 +14,8 @@ from gradcheck_cli.checks.generalised import at_an_edge, forgive
 from gradcheck_cli.checks.judgement import Judgement, judge
 from gradcheck_cli.checks.locate import suspects
 from gradcheck_cli.checks.oracle import Oracle
-from gradcheck_cli.checks.quick import Floors, Looks
+from gradcheck_cli.checks.questions import Floors
+from gradcheck_cli.checks.quick import Looks
 from gradcheck_cli.checks.value import NOTHING_TO_SEE, InputResult, Judging
 from gradcheck_cli.codes import CAUSES
 from gradcheck_cli.edges.values import SCALES

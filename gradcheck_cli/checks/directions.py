@@ -38,9 +38,9 @@ def directions_of(case: Case, position: int, mode: str, most: int) -> list[Direc
 def few(case: Case, position: int, count: int = FEW) -> list[int]:
     """Some entries of an input, spread over it."""
     size = as_real(case.inputs[position]).size
-    starts = np.linspace(0, size, min(count, size), endpoint=False).astype(int)
-    stream = Stream(case.op.name, case.seed, case.index, "entries", position)
-    return [int(start) + stream.one(max(size // count, 1)) for start in starts]
+    count = min(count, size)
+    offsets = Stream(case.op.name, case.seed, case.index, "entries", position).integers(max(size // count, 1), (count,))
+    return [size * i // count + offset for i, offset in enumerate(offsets.tolist())]
 
 
 def through_all(case: Case, position: int) -> Direction:

@@ -20,8 +20,9 @@ from gradcheck_cli.numeric.complex_step import sharpen
 from gradcheck_cli.numeric.curves import ForwardCurves
 from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Estimates, FloatArray, Outcome, concatenate
+from gradcheck_cli.numeric.glimpses import Glimpses, Group
 from gradcheck_cli.numeric.ladder import SECOND_LOOK, differentiate
-from gradcheck_cli.numeric.quick import look
+from gradcheck_cli.numeric.quick import Plan, look
 
 Array = NDArray[Any]
 
@@ -154,11 +155,11 @@ def slopes_along(oracle: Oracle, directions: Sequence[Direction]) -> Slopes:
 def slopes_within(oracle: Oracle, directions: Sequence[Direction], distance: float) -> Slopes:
     """The same of a function that is smooth only so far around, in units of what moves; by few steps where these do."""
     first = -round(math.log2(distance)) + _WELL_WITHIN
-    curves = _curves(oracle, directions, projected=True)
-    seen = look(curves, (first, first + 1))
-    value, bar = seen.value[:, 0], seen.bar[:, 0]
-    slopes = Slopes(value, bar, value, value, np.zeros(len(directions), int))
-    rough = np.flatnonzero(~(bar <= _ROUGH * np.max(np.abs(value), initial=0.0, where=np.isfinite(value))))
+    curves = Glimpses(oracle.points, [Group(directions)], oracle.limits, oracle.weights)
+    seen = look(curves, Plan((first, first + 1)))
+    value = seen.value
+    slopes = Slopes(value, seen.bar, value, value, np.zeros(len(directions), int))
+    rough = np.flatnonzero(~(seen.bar <= _ROUGH * np.max(np.abs(value), initial=0.0, where=np.isfinite(value))))
     if not rough.size:
         return slopes
     return slopes.put(rough, slopes_along(oracle, [directions[int(row)] for row in rough]))

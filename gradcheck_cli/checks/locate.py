@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from gradcheck_cli.checks.colours import Colours
 from gradcheck_cli.checks.quick import Looks
 from gradcheck_cli.numeric.direction import Direction
+from gradcheck_cli.numeric.quick import Plan
 
 Array = NDArray[Any]
 
-_STEPS = (6, 7)  # two differences each: enough to see who stands out
+_ROUGH = Plan((6, 7))  # two differences each: enough to see who stands out
 _TOGETHER = 2**20  # entries that are looked at in one go
 
 
@@ -31,10 +32,10 @@ def _in_cells(looks: Looks, colours: Colours) -> NDArray[np.intp]:
     """Entries whose slopes do not agree, the worst first: as many looks as a loop has entries."""
     off = np.zeros((colours.loops, colours.count))
     for core in range(colours.count):
-        question = looks.in_cells(colours, range(core, core + 1))
-        seen = looks.look(question.directions, _STEPS, None, question.cells)
-        gap = np.abs(seen.value - question.claimed) - seen.bar - question.least
-        off[:, core] = np.where(np.isfinite(gap), gap, -1.0)[0]
+        question = looks.questions.in_cells(colours, range(core, core + 1))
+        seen = looks.look([question], _ROUGH)
+        gap = np.abs(seen.value - question.claimed[0]) - seen.bar - question.least[0]
+        off[:, core] = np.where(np.isfinite(gap), gap, -1.0)
     flat = off.reshape(-1)
     wrong = np.flatnonzero(flat > 0)
     return wrong[np.argsort(-flat[wrong])]
@@ -50,5 +51,6 @@ def _halved(looks: Looks, position: int, direction: Direction) -> int:
         part = np.zeros(values.shape)
         part[low:middle] = values[low:middle]
         half = Direction(((position, project(part.reshape(np.shape(step)))),), random=True)
-        low, high = (low, middle) if not looks.ask(looks.plain([half])).agree.all() else (middle, high)
+        (answer,) = looks.ask([looks.questions.along([half])])
+        low, high = (middle, high) if answer.agree.all() else (low, middle)
     return low

@@ -112,6 +112,8 @@ class _Forward:
 
     def plain(self, reals: Sequence[Array]) -> Sequence[Array]:
         """Outputs that have slopes, as real arrays."""
+        if self.real:
+            return self._run(reals)
         arrays = [as_complex(x) if c else x for x, c in zip(reals, self.complex, strict=True)]
         if self.case.mutated:
             arrays = [x.copy() for x in arrays]
@@ -122,7 +124,8 @@ class _Forward:
         loops = self.case.binding.loops
         rank = max(map(len, loops), default=0)
         arrays = [_behind(x, own, m, rank) for x, own, m in zip(reals, loops, moved, strict=True)]
-        return np.concatenate([np.asarray(y, np.float64).reshape(count, -1) for y in self._run(arrays)], axis=1)
+        outputs = [np.asarray(y, np.float64).reshape(count, -1) for y in self._run(arrays)]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
 
     def analytic(self, arrays: Sequence[Array]) -> Sequence[Array]:
         """Outputs at complex points."""

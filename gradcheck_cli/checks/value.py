@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.blocks import largest
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks.finding import Finding
 from gradcheck_cli.checks.oracle import oracle_of
-from gradcheck_cli.checks.quick import Floors, Looks
+from gradcheck_cli.checks.questions import Floors
+from gradcheck_cli.checks.quick import Looks
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.numeric.classic import Classic
 
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 MAX_EVALS = 1_000_000  # forward evaluations for one question: a thousand entries take 30,000
 _PER_ENTRY, _QUICK_ENTRY = 28, 10  # that the ladder and a first look take for an entry, at the most
 MODES = ("auto", "full", "probe")
-MIN_RESOLUTION = {"float64": 1e-3, "float32": 1e-2}  # a pass must have been able to see this much
+MIN_RESOLUTION = {np.dtype(np.float64): 1e-3, np.dtype(np.float32): 1e-2}  # a pass must have been able to see this much
 NOTHING_TO_SEE = 1e-300
 
 
@@ -46,7 +46,7 @@ class Judging:
 
     def coarsest(self, case: Case, position: int) -> float:
         """The resolution that a pass must have, relative to the gradient's largest entry."""
-        return self.min_resolution or MIN_RESOLUTION[case.inputs[position].real.dtype.name]
+        return self.min_resolution or MIN_RESOLUTION[np.finfo(case.inputs[position].dtype).dtype]
 
     def __post_init__(self) -> None:
         if self.order not in (1, 2):
@@ -111,7 +111,7 @@ def _agreed(looks: Looks, finite: list[int], judging: Judging) -> dict[int, Inpu
     """Gradients that a first look finds nothing wrong with, as finely as it must be seen."""
     found = {}
     for position, a in looks.agreements(finite).items():
-        size = max(largest(looks.gradients[position]), a.largest)
+        size = max(looks.questions.largest[position], a.largest)
         scale = size if size > a.resolution else looks.oracle.variation(position) or size or 1.0
         resolution = a.resolution / scale
         if resolution <= judging.coarsest(looks.case, position):

@@ -26,12 +26,11 @@ class Direction:
         """<v, g>, where `gradients` has an array for each input that moves."""
         total = 0.0
         for position, step in self.moves:
-            gradient = gradients[position]
+            if isinstance(step, int):
+                total += float(gradients[position].item(step))
+                continue
             with np.errstate(all="ignore"):
-                if isinstance(step, int):
-                    total += float(gradient.reshape(-1)[step])
-                else:
-                    total += sum(float(np.sum(g * v)) for g, v in blocks(gradient, step))
+                total += sum(float((g * v).sum()) for g, v in blocks(gradients[position], step))
         return total
 
     def weigh(self, sizes: Mapping[int, Array]) -> float:
@@ -46,8 +45,8 @@ class Direction:
 
     def largest(self, inputs: Sequence[Array]) -> float:
         """The largest |x| over the entries that move."""
-        moving = (inputs[p].reshape(-1)[s : s + 1] if isinstance(s, int) else inputs[p] for p, s in self.moves)
-        return max([0.0, *map(largest, moving)])  # in this order: NaN is no size
+        moving = (abs(inputs[p].item(s)) if isinstance(s, int) else largest(inputs[p]) for p, s in self.moves)
+        return max([0.0, *moving])  # in this order: NaN is no size
 
     def borders(self, inputs: Sequence[Array], limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
         """The range of t in which every moving input of x + t v stays within its limits."""

@@ -8,84 +8,128 @@ extrapolation still moved; what does not agree is looked at by the ladder.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.estimate import Curves, FloatArray, IntArray, Samples
+from gradcheck_cli.numeric.estimate import FloatArray
 from gradcheck_cli.numeric.extrapolate import CENTRAL
+from gradcheck_cli.numeric.glimpses import Differences
 
-STEPS = (3, 4, 5, 6, 7)  # scale * 2^-e: tanh's tenth order is below rounding, and 2^-7 still 100 times above
-FINER = (7, 8, 9, 10, 11)  # where 1/8 is too far: next to a pole that no domain mentions
 CLOSE = 1e-9  # of the largest slope: what is known less well is the ladder's business
 _FEWER = ((0,), (3, 4), (1, 2, 3), (1, 2, 3, 4))  # of five steps: a product needs but one
 _MARGIN = 16.0  # how much worse than along one direction fewer steps may be along another
 _ROUNDINGS = 8.0  # of each value: a sum of products has a few
 _SCATTER = 2.0
-_CLEAR = 3  # the largest step is 2^-3 of the room up to a border, or less: log has its pole there
 
 
-# Steps, and what so few of them are known to leave.
-Plan = tuple[tuple[int, ...], float | None]
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps scale * 2^-e, halved from one to the next.
+
+    `truncation` is what they are taken to leave, which is not measured then. With `more` they go on where the look
+    before stopped; `rough` ones need not show as much.
+    """
+
+    steps: tuple[int, ...]
+    truncation: float | None = None
+    more: bool = False
+    rough: bool = False
+
+    @property
+    def guess(self) -> bool:
+        """Whether a slope that differs says nothing: what the steps leave is neither measured nor known."""
+        return self.truncation is not None and not self.rough
 
 
-class GlimpsedCurves(Curves, Protocol):
-    """Curves that can also be sampled for less."""
+USUAL = Plan((3, 4, 5, 6, 7))  # tanh's tenth order is below rounding, and 2^-7 still 100 times above
+FINER = Plan((7, 8, 9, 10, 11))  # where 1/8 is too far: next to a pole that no domain mentions
+# Where each point is a call: what is linear agrees at once, and nothing else does by accident.
+FRUGAL = (Plan(USUAL.steps[:1], truncation=0.0), Plan(USUAL.steps[1:], more=True), FINER)
+PLANS = (USUAL, FINER)
 
-    def glimpse(self, rows: IntArray, t: FloatArray) -> Samples:
-        """Samples whose levels are rough."""
+
+class Glimpsed(Protocol):
+    """K curves whose differences can be had."""
+
+    @property
+    def scale(self) -> FloatArray:
+        """(K,) unit of a step: the largest |x| that moves, or 1."""
+
+    @property
+    def low(self) -> FloatArray:
+        """(K,) where they end, below 0."""
+
+    @property
+    def high(self) -> FloatArray:
+        """(K,) and above."""
+
+    @property
+    def epsilon(self) -> float:
+        """Spacing of 1.0 in what computes them."""
+
+    def __call__(self, unit: FloatArray, steps: Sequence[int]) -> Differences:
+        """Over t = unit * 2^-step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Slopes (K, E), how far they may be off, and the difference quotients (steps, K, E)."""
+    """Slopes (C,), how far they may be off, and what they are made of: quotients over steps (S, C) and their noise."""
 
     value: FloatArray
     bar: FloatArray
     quotients: FloatArray
+    noise: FloatArray
+    steps: tuple[int, ...]
+
+    def of(self, columns: NDArray[np.bool_] | slice) -> Look:
+        """Some of the columns."""
+        quotients, noise = self.quotients[:, columns], self.noise[:, columns]
+        return Look(self.value[columns], self.bar[columns], quotients, noise, self.steps)
 
 
-def look(curves: GlimpsedCurves, steps: tuple[int, ...] = STEPS, truncation: float | None = None) -> Look:
-    """Slopes at t = 0 from a few central differences; `truncation` is what fewer steps are known to leave."""
-    k, count = len(curves.scale), len(steps)
+def look(curves: Glimpsed, plan: Plan = USUAL, before: Look | None = None) -> Look:
+    """Slopes at t = 0 from a few central differences; `before` is the look that the plan goes on from."""
     with np.errstate(all="ignore"):
-        room = np.log2(np.minimum(curves.high, -curves.low))
-        unit = np.minimum(curves.scale, 2.0 ** (np.floor(room) + STEPS[0] - _CLEAR))
-        t = unit[:, None, None] * np.array([[2.0**-e, -(2.0**-e)] for e in steps])
-        samples = curves.glimpse(np.repeat(np.arange(k), 2 * count), t.reshape(-1))
-        t = samples.t.reshape(k, count, 2, 1)
-        value, level = (a.reshape(k, count, 2, -1) for a in (samples.value, samples.level))
-        width = t[:, :, 0] - t[:, :, 1]
-        quotients = ((value[:, :, 0] - value[:, :, 1]) / width).swapaxes(0, 1)
-        noise = (2 * _ROUNDINGS * curves.epsilon * level.max(axis=2) / width).swapaxes(0, 1)
-        if truncation is None:
-            found, bar = extrapolate(quotients, noise)
+        # Steps of 1/8 of the room up to a border, or less: log has its pole there.
+        unit = np.minimum(curves.scale, 2.0 ** np.floor(np.log2(np.minimum(curves.high, -curves.low))))
+        seen = curves(unit, plan.steps)
+        widths = seen.width
+        if len(seen.columns) != seen.change.shape[1]:
+            widths = np.repeat(widths, seen.columns, axis=1)
+        quotients = seen.change / widths
+        noise, steps = 2 * _ROUNDINGS * curves.epsilon * seen.level / widths, plan.steps
+        if plan.more and before:
+            quotients, noise = np.concatenate([before.quotients, quotients]), np.concatenate([before.noise, noise])
+            steps = before.steps + steps
+        if plan.truncation is None:
+            value, bar = extrapolate(quotients, noise)
         else:
-            last = weights(count)[0][-1]
-            found, bar = (np.tensordot(c, x, 1) for c, x in ((last, quotients), (np.abs(last), noise)))
-            bar = bar + truncation
-    return Look(found, np.where(np.isfinite(bar), bar, np.inf), quotients)
+            last = weights(len(quotients))[0][-1]
+            value, bar = last @ quotients, np.abs(last) @ noise + plan.truncation
+    bar[~np.isfinite(bar)] = np.inf
+    return Look(value, bar, quotients, noise, steps)
 
 
 def extrapolate(entries: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The best entry on the diagonal of Richardson's tableau over steps that halve, and its bar.
+    """The best entry on the diagonal of Richardson's tableau over steps (S, C) that halve, and its bar.
 
     An entry is off by what the next one still corrects, the last by what it corrected itself. Small steps are noisy: a
     line is best seen by the largest, and of it only noise is left, which smaller steps show enlarged.
     """
     diagonal, before = weights(len(entries))
-    flat, bars = entries.reshape(len(entries), -1), np.abs(diagonal) @ noise.reshape(len(entries), -1)
-    found = diagonal @ flat
-    halves = 2.0 ** -np.arange(1, len(entries))[:, None]
-    scatter = np.max(np.abs(flat[1:] - flat[0]) * halves, axis=0, initial=0.0)
-    np.maximum(bars[0], _SCATTER * scatter, out=bars[0])
+    found, bars = diagonal @ entries, np.abs(diagonal) @ noise
+    scatter = np.abs(entries[1:] - entries[0]) * 2.0 ** -np.arange(1, len(entries))[:, None]
+    np.maximum(bars[0], _SCATTER * scatter.max(axis=0, initial=0.0), out=bars[0])
     bars[:-1] += np.abs(found[1:] - found[:-1])
-    bars[-1] += np.abs(found[-1] - before @ flat)
-    best = np.argmin(bars, axis=0)  # NaN where there is one
+    bars[-1] += np.abs(found[-1] - before @ entries)
+    best = bars.argmin(axis=0)  # NaN where there is one
     at = (best, np.arange(len(best)))
-    return found[at].reshape(entries.shape[1:]), bars[at].reshape(entries.shape[1:])
+    return found[at], bars[at]
 
 
 @lru_cache
@@ -99,14 +143,16 @@ def weights(count: int) -> tuple[FloatArray, FloatArray]:
     return np.array(rows), diagonal[-1] if count > 1 else np.zeros(1)
 
 
-def fewer(seen: Look, steps: tuple[int, ...], entries: FloatArray, enough: FloatArray) -> Plan:
-    """Of the `steps` of a look, the fewest that show the same slopes, and how far these may be off for one entry.
+def fewer(seen: Look, entries: int, enough: float) -> Plan:
+    """Of the steps of a look, the fewest that show the same slopes, and how far these may be off for one entry.
 
-    Each of its directions moved so many `entries` (K,) at random; `enough` (K,) is how well one must be known.
+    Its directions moved so many `entries` at random; `enough` is how well one must be known.
     """
     for places in _FEWER:
-        off = np.abs(np.tensordot(weights(len(places))[0][-1], seen.quotients[list(places)], 1) - seen.value) - seen.bar
-        one = _MARGIN * np.maximum(off[:, 0], 0.0) / np.sqrt(entries)
+        if places[-1] >= len(seen.steps):
+            break
+        slopes = weights(len(places))[0][-1] @ seen.quotients[list(places)]
+        one = _MARGIN * np.maximum(np.abs(slopes - seen.value) - seen.bar, 0.0) / np.sqrt(entries)
         if np.all(one <= enough / 2):
-            return tuple(steps[place] for place in places), float(np.max(one, initial=0.0))
-    return steps, None
+            return Plan(tuple(seen.steps[place] for place in places), float(one.max()), rough=True)
+    return Plan(seen.steps)

@@ -1,0 +1,166 @@
+"""Points -> differences: how a forward changes from x - t v to x + t v, for a few t, projected on a cotangent.
+
+What the curves of the ladder are to it, this is to a first look: less is measured, along many directions at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_cli.blocks import BLOCK, blocks
+from gradcheck_cli.numeric.direction import Direction
+from gradcheck_cli.numeric.estimate import FloatArray
+from gradcheck_cli.numeric.points import Points
+
+Array = NDArray[Any]
+Cells = Callable[[FloatArray], FloatArray]  # (rows, outputs) -> (rows, cells): sums of outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Directions whose outputs are summed alike: all of them, or those of each cell, which cannot move together."""
+
+    directions: Sequence[Direction]
+    cells: Cells | None = None
+
+
+class Differences(NamedTuple):
+    """S steps along K directions, each seen in one or more of C columns."""
+
+    change: FloatArray  # (S, C) f(x + t v) - f(x - t v)
+    width: FloatArray  # (S, K) how far these are apart
+    level: FloatArray  # (C,) the norm of w_i f_i at the largest step, over what moves where a direction is one entry
+    columns: list[int]  # how many columns each direction has
+
+
+class Glimpses:
+    """The differences of one forward; its directions are those of all groups, one after the other."""
+
+    def __init__(
+        self, points: Points, groups: Sequence[Group], limits: Sequence[tuple[float, float]], weights: FloatArray
+    ) -> None:
+        self.points, self.groups, self.weights = points, groups, weights
+        self.directions = [d for group in groups for d in group.directions]
+        dtypes = {*(points.inputs[p].dtype for d in self.directions for p, _ in d.moves), *points.dtypes}
+        self.epsilon = max((float(np.finfo(d).eps) for d in dtypes), default=2.0**-52)
+        size = np.array([d.largest(points.inputs) for d in self.directions])
+        self.scale = 2.0 ** np.floor(np.log2(np.maximum(size, 1.0)))
+        borders = np.array([d.borders(points.inputs, limits) for d in self.directions])
+        self.low, self.high = borders[:, 0], borders[:, 1]
+
+    def __call__(self, unit: FloatArray, steps: Sequence[int]) -> Differences:
+        """Differences over t = unit * 2^-step, the largest first; `unit` has one for every direction."""
+        sides = np.array([[2.0**-step, -(2.0**-step)] for step in steps])
+        t = sides[:, :, None] * unit
+        moved = np.empty(t.shape)
+        parts: list[tuple[FloatArray, FloatArray]] = []
+        per = max(self.points.at_once // sides.size, 1)
+        for start in range(0, len(unit), per):
+            here = slice(start, min(start + per, len(unit)))
+            sight = self._of_one if self.weights.size > BLOCK else self._of_many
+            parts += sight(here, t[:, :, here], moved[:, :, here])
+        changes, levels = zip(*parts, strict=True)
+        return Differences(
+            np.concatenate(changes, axis=1) if len(changes) > 1 else changes[0],
+            moved[:, 0] - moved[:, 1],
+            np.sqrt(np.concatenate([level.reshape(-1) for level in levels])),
+            [level.shape[1] for level in levels for _ in range(len(level))],
+        )
+
+    def _of_many(self, here: slice, t: FloatArray, moved: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """For the directions of each group, changes (S, columns) and squares of levels (K, cells).
+
+        t and `moved` are (S, 2, K).
+        """
+        rows = np.empty(t.shape, int)
+        rows[...] = np.arange(here.start, here.stop)
+        outputs, by = self.points.outputs(self.directions, rows.reshape(-1), t.reshape(-1), trusting=True)
+        moved[...] = by.reshape(t.shape)
+        outputs = outputs.reshape(*t.shape, -1)
+        for group, part in self._groups(here):
+            seen = outputs[:, :, part]
+            value = self._weighed(seen - self.points.base, group.cells)
+            # What moved furthest shows how large the numbers are that were rounded.
+            squares = np.square(seen[0] * self.weights)
+            single = [d.entry is not None for d in self.directions[here][part]]
+            if any(single):  # Most outputs have nothing to do with one entry.
+                squares[:, single] *= seen[0][:, single] != self.points.base
+            yield (value[:, 0] - value[:, 1]).reshape(len(t), -1), _summed(squares, group.cells).sum(axis=0)
+
+    def _of_one(self, here: slice, t: FloatArray, moved: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """The same for one direction and so many outputs that points are looked at two by two."""
+        direction, (group, _) = self.directions[here.start], next(self._groups(here))
+        single, shares = direction.entry is not None, False
+        changes: list[FloatArray] = []
+        level: FloatArray = np.zeros((1, 1))
+        for place, (ahead, behind) in enumerate(t[:, :, 0].tolist()):
+            first, moved[place, 0, 0] = self.points.evaluate(direction, ahead)
+            first = first.copy() if shares else first
+            second, moved[place, 1, 0] = self.points.evaluate(direction, behind)
+            if not shares and np.may_share_memory(first, second):  # Views of what is moved, or a buffer used again.
+                shares, second = True, second.copy()
+                first, _ = self.points.evaluate(direction, ahead)
+            if group.cells:
+                change = self._weighed(first[None] - second, group.cells)
+                squares = np.square(first * self.weights) + np.square(second * self.weights)
+                level = level if place else _summed(squares[None], group.cells)
+            else:
+                change = np.array([[_change(self.weights, first, second, single)]])
+                level = level if place else np.array([[_squares(self.weights, first, second, single)]])
+            changes.append(change)
+            del first, second  # Or there would be three of them.
+        yield np.concatenate(changes), level
+
+    def _weighed(self, change: FloatArray, cells: Cells | None) -> FloatArray:
+        """Sums of w_i c_i over outputs, the last axis: all, or those of each cell."""
+        if cells is None:
+            found: FloatArray = (change.reshape(-1, self.weights.size) @ self.weights).reshape(*change.shape[:-1], 1)
+            return found
+        change *= self.weights
+        return _summed(change, cells)
+
+    def _groups(self, here: slice) -> Iterator[tuple[Group, slice]]:
+        """Which groups some directions belong to, and which of these each has."""
+        start = 0
+        for group in self.groups:
+            stop = start + len(group.directions)
+            first, last = max(start, here.start), min(stop, here.stop)
+            if first < last:
+                yield group, slice(first - here.start, last - here.start)
+            start = stop
+
+
+def _summed(values: FloatArray, cells: Cells | None) -> FloatArray:
+    """Sums over the last axis: all, or those of each cell."""
+    if cells is None:
+        return np.asarray(values.sum(axis=-1, keepdims=True))
+    return cells(values.reshape(-1, values.shape[-1])).reshape(*values.shape[:-1], -1)
+
+
+def _change(weights: FloatArray, first: FloatArray, second: FloatArray, single: bool) -> float:
+    """The sum of w_i (a_i - b_i), block by block; along a `single` entry most blocks are equal."""
+    total, buffer = 0.0, np.empty(min(BLOCK, weights.size))
+    for w, a, b in blocks(weights, first, second):
+        if not (single and (a == b).all()):
+            total += float(np.subtract(a, b, out=buffer[: a.size]) @ w)
+    return total
+
+
+def _squares(weights: FloatArray, first: FloatArray, second: FloatArray, single: bool) -> float:
+    """The sum of (w_i a_i)^2 and (w_i b_i)^2, along a `single` entry over what that moves."""
+    total = 0.0
+    for w, a, b in blocks(weights, first, second):
+        touched = a != b if single else None
+        if touched is not None and not touched.any():
+            continue
+        for outputs in (a, b):
+            here = outputs * w
+            if touched is not None:
+                here *= touched
+            total += float(here @ here)
+    return total
