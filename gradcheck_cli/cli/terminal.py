@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import sys
@@ -55,8 +56,11 @@ def write_file(path: Path, text: str) -> None:
 def ops_print_to_stderr() -> Iterator[TextIO]:
     """Send what op code prints to stderr, and yield the real stdout: a report must not be mixed with it.
 
-    The file descriptor is redirected as well, for what C code prints.
+    The file descriptor is redirected as well, for what C code prints. From here on garbage is collected, too.
     """
+    if not gc.isenabled():  # `main` turned it off; what was imported until now is no garbage, and need not be searched.
+        gc.freeze()
+        gc.enable()
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
