@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +27,16 @@ def use_color(choice: str, stream: TextIO) -> bool:
 def width(stream: TextIO) -> int | None:
     """Columns of the terminal, or what COLUMNS says; None where neither is known: nothing is folded then."""
     if stream.isatty():
-        return max(shutil.get_terminal_size().columns, 40)
+        return max(_columns(), 40)
     columns = os.environ.get("COLUMNS", "")
     return max(int(columns), 40) if columns.isascii() and columns.isdigit() and int(columns) > 0 else None
+
+
+def _columns() -> int:
+    """Of the terminal that there is."""
+    import shutil  # And with it every kind of archive.
+
+    return shutil.get_terminal_size().columns
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -85,7 +91,7 @@ class Progress:
     def show(self, text: str) -> None:
         """Replace the line."""
         if self._enabled:
-            self._stream.write(f"\r\x1b[2K{text[: max(shutil.get_terminal_size().columns - 1, 1)]}")
+            self._stream.write(f"\r\x1b[2K{text[: max(_columns() - 1, 1)]}")
             self._stream.flush()
 
     def clear(self) -> None:
