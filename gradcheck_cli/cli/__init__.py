@@ -43,8 +43,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """The console script: run the command, turn every error into one line and an exit code."""
-    gc.disable()  # Importing makes no garbage; `ops_print_to_stderr` turns it on again, before any op makes some.
+    """Run the command; turn every error into one line and an exit code."""
     _one_blas_thread()
     if sys.stdout is None:  # Closed by the caller (>&-): there is nowhere to write to.
         sys.exit(INTERNAL_ERROR)

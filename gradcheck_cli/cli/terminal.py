@@ -64,7 +64,7 @@ def ops_print_to_stderr() -> Iterator[TextIO]:
 
     The file descriptor is redirected as well, for what C code prints. From here on garbage is collected, too.
     """
-    if not gc.isenabled():  # `main` turned it off; what was imported until now is no garbage, and need not be searched.
+    if not gc.isenabled():  # Start-up does without; what it imported is no garbage, and need not be searched.
         gc.freeze()
         gc.enable()
     sys.stdout.flush()
