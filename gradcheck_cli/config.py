@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradcheck_cli.errors import UsageError, suggestions
 from gradcheck_cli.source import short_path
@@ -13,8 +12,7 @@ from gradcheck_cli.source import short_path
 _KEYS = ("ops", "seed", "cases", "min-resolution")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What the table says; `ops` are targets, with files relative to the working folder."""
 
     ops: tuple[str, ...] = ()

@@ -24,9 +24,10 @@ REACH = 3.0
 MARGIN = 0.02
 
 
-@dataclass(frozen=True, slots=True)
 class Domain:
     """A set of values that an operand may take; `differentiable` says whether slopes are asked for."""
+
+    __slots__ = ()
 
     @property
     def differentiable(self) -> bool:

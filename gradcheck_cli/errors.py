@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -59,5 +58,7 @@ def describe(error: BaseException) -> str:
 
 def suggestions(word: str, known: Iterable[str]) -> str:
     """`. Did you mean 'x'?`, or nothing."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
     return f". Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

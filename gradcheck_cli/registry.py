@@ -9,13 +9,13 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from gradcheck_cli.adapters import Given, Target, ops_of, targets_of
 from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
+from gradcheck_cli.installed import entry_points
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks import CaseResult, examine
@@ -35,8 +35,7 @@ class Options:
     durations: int = 0  # how many of the slowest ops the report names
 
 
-@dataclass(frozen=True)
-class OpStarted:
+class OpStarted(NamedTuple):
     """An op is about to be checked."""
 
     op: Op
@@ -44,8 +43,7 @@ class OpStarted:
     total: int
 
 
-@dataclass(frozen=True)
-class CaseFinished:
+class CaseFinished(NamedTuple):
     """A case was examined."""
 
     result: CaseResult

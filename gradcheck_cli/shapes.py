@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gradcheck_cli.errors import ShapeError
 from gradcheck_cli.op import Op
@@ -20,8 +20,7 @@ _SQUARE = (True, False, False, False)
 _RANKS = (0, 1, 1, 2, 2, 3, 3, 4)  # of random cases, in turn
 
 
-@dataclass(frozen=True, slots=True)
-class Shapes:
+class Shapes(NamedTuple):
     """Shapes for every operand, with the sizes they bind; `loops`: some operand has loop dimensions."""
 
     operands: tuple[Shape, ...]

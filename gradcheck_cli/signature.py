@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gradcheck_cli.errors import ShapeError
 
@@ -20,8 +21,7 @@ _OPERAND = re.compile(r"\(([^()]*)\)")
 _DIMENSION = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)|(?P<size>[0-9]+))(?P<modifier>\?|\|1)?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Dimension:
+class Dimension(NamedTuple):
     """One core dimension: named (`n`) or of fixed size (`3`)."""
 
     name: str
@@ -30,8 +30,7 @@ class Dimension:
     or_one: bool = False  # n|1
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """The core dimensions of one input or output; `any_shape` stands for `(...)`."""
 
     dimensions: tuple[Dimension, ...] = ()
@@ -43,8 +42,7 @@ class Operand:
         return sum(not dimension.optional for dimension in self.dimensions)
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """What some shapes say about a signature: sizes by name, missing `?` names, loop shapes in operand order."""
 
     sizes: dict[str, int]

@@ -302,6 +302,17 @@ def test_what_an_op_prints_stays_out_of_the_table(gradcheck: Gradcheck, op_file:
     assert "NOISE" in outcome.stderr
 
 
+def test_garbage_is_collected_while_ops_run(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    """Only start-up goes without: large arrays in a cycle of somebody's backward must not pile up."""
+    op_file(
+        "import gc\ndef loud(x):\n    print('COLLECTED' if gc.isenabled() else 'KEPT')\n    return x\n"
+        'OPS = [Op(loud, lambda grad, out, x: grad, "()->()")]'
+    )
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert set(outcome.stderr.split()) == {"COLLECTED"}
+
+
 def test_a_finding_in_json_has_every_number(gradcheck: Gradcheck, op_file: WriteFile) -> None:
     op_file(AFFINE.replace("LOOPS", "False"))
     (op,) = document(gradcheck, "my_ops.py::factor_two", "--cases", "1", "--no-edges")["ops"]

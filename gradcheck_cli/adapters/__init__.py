@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import unfit
 from gradcheck_cli.errors import LoadError, UsageError, suggestions
 from gradcheck_cli.op import Op
 
@@ -137,6 +136,8 @@ def _op(target: Target, given: Given, alone: bool) -> Op:
     except UsageError as error:
         if alone:
             raise UsageError(f"{target.name}: {error}") from None
+        from gradcheck_cli.adapters.inputs import unfit
+
         return unfit(target.name, str(error), target.place)
 
 

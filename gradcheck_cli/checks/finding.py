@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from gradcheck_cli.case import Case
-from gradcheck_cli.codes import CAUSES, CODES
 
 
 class Severity(IntEnum):
@@ -60,6 +59,8 @@ class Finding:
     partial: bool = False  # whether that explains some entries and finds the others right
 
     def __post_init__(self) -> None:
+        from gradcheck_cli.codes import CAUSES, CODES  # Much text, which a run without findings does not need.
+
         if self.code not in CODES:
             raise ValueError(f"{self.code} is not in the table of codes")
         if self.cause not in CAUSES:

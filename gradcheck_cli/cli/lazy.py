@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -35,6 +34,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in self._commands_at and not name.startswith("-"):
+            import difflib
+
             close = difflib.get_close_matches(name, self._commands_at, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(self._commands_at)}."
             ctx.fail(f"No such command {name!r}. {hint}")

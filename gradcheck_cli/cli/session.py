@@ -23,7 +23,6 @@ def consume(
     import time
 
     from gradcheck_cli.runner import CaseFinished, OpResult, OpStarted, RunFinished
-    from gradcheck_cli.stories import stories
 
     started = time.perf_counter()
     done: list[OpResult] = []
@@ -43,6 +42,8 @@ def consume(
             elif isinstance(event, RunFinished):
                 return event, None
     except (KeyboardInterrupt, Terminated) as interruption:
+        from gradcheck_cli.stories import stories
+
         stopped = f"interrupted: {len(done)} of {asked} ops were checked"
         begun = [OpResult(current[0].case.op, tuple(current))] if current else []
         results = [replace(result, told=stories(result.cases)) for result in (*done, *begun)]  # not shrunk any more

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +27,16 @@ def use_color(choice: str, stream: TextIO) -> bool:
 def width(stream: TextIO) -> int | None:
     """Columns of the terminal, or what COLUMNS says; None where neither is known: nothing is folded then."""
     if stream.isatty():
-        return max(shutil.get_terminal_size().columns, 40)
+        return max(_columns(), 40)
     columns = os.environ.get("COLUMNS", "")
     return max(int(columns), 40) if columns.isascii() and columns.isdigit() and int(columns) > 0 else None
+
+
+def _columns() -> int:
+    """Of the terminal that there is."""
+    import shutil  # And with it every kind of archive.
+
+    return shutil.get_terminal_size().columns
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -55,8 +62,11 @@ def write_file(path: Path, text: str) -> None:
 def ops_print_to_stderr() -> Iterator[TextIO]:
     """Send what op code prints to stderr, and yield the real stdout: a report must not be mixed with it.
 
-    The file descriptor is redirected as well, for what C code prints.
+    The file descriptor is redirected as well, for what C code prints. From here on garbage is collected, too.
     """
+    if not gc.isenabled():  # Start-up does without; what it imported is no garbage, and need not be searched.
+        gc.freeze()
+        gc.enable()
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -81,7 +91,7 @@ class Progress:
     def show(self, text: str) -> None:
         """Replace the line."""
         if self._enabled:
-            self._stream.write(f"\r\x1b[2K{text[: max(shutil.get_terminal_size().columns - 1, 1)]}")
+            self._stream.write(f"\r\x1b[2K{text[: max(_columns() - 1, 1)]}")
             self._stream.flush()
 
     def clear(self) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +25,7 @@ _HUGE = 987_654.3  # no power of ten: huge values should not all be whole number
 _BESIDE = 2.0**-10  # of a landmark: near enough for a threshold that is off, far enough to be judged
 
 
-@dataclass(frozen=True)
-class Plain:
+class Plain(NamedTuple):
     """What an edge value may be made from, beside the plain draw."""
 
     domain: Domain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -12,7 +13,9 @@ from rich.text import Text
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.op import Op
 from gradcheck_cli.reporters.text import count, printable
-from gradcheck_cli.stories import Story
+
+if TYPE_CHECKING:  # a run that finds nothing has no stories
+    from gradcheck_cli.stories import Story
 
 _MARGIN = 6  # columns that a story is set in by, and one to spare
 LABELS = {
