@@ -13,10 +13,11 @@ from test_numeric import SMOOTH, Smooth
 from gradcheck_cli import Op, check, unbroadcast
 from gradcheck_cli.analytic import gradients, rounding
 from gradcheck_cli.blocks import BLOCK, largest, largest_gap
-from gradcheck_cli.case import Case, make_case
+from gradcheck_cli.case import Case, lay_out, make_case
 from gradcheck_cli.checks import examine
 from gradcheck_cli.checks.colours import colours_of
 from gradcheck_cli.checks.finding import Severity
+from gradcheck_cli.checks.forward import check_forward
 from gradcheck_cli.checks.oracle import oracle_of
 from gradcheck_cli.checks.quick import Agreement, Looks
 from gradcheck_cli.checks.structure import usable
@@ -367,6 +368,18 @@ def test_a_signature_that_lies_about_its_loops_is_told(signature: str, loops: bo
 def test_a_signature_that_tells_the_truth_is_believed() -> None:
     """The same forward, declared as what it is."""
     assert check(Op(softmax, softmax_backward, "(n)->(n)", loops=False)).passed
+
+
+def test_what_cancels_may_round_otherwise() -> None:
+    """A sum of 0.1, 0.2 and -0.3 has no digits to tell whether loops mix, if other memory means another order."""
+
+    def forward(x: Array) -> Any:
+        return np.cumsum(x if x.flags.c_contiguous else x[..., ::-1], axis=-1)[..., -1]
+
+    op = Op(forward, lambda grad, out, x: np.repeat(grad[..., None], 3, axis=-1), "(n)->()", name="op")
+    x = lay_out(np.array([[0.5, 0.5, 0.5], [0.1, 0.2, -0.3]]), "strided")
+
+    assert not list(check_forward(make_case(op, (x,), {}, seed=0, index=0, layout="strided")))
 
 
 # Limits
