@@ -7,8 +7,7 @@ rounding: scaling by a power of two moves no digit, a sum moves the last ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +29,7 @@ _FLOORS = 8.0  # times backward's estimated rounding: the estimate of six draws 
 _FACTORS = (-0.5, 1024.0)
 
 
-@dataclass(frozen=True)
-class _Difference:
+class _Difference(NamedTuple):
     """The entry of one gradient that two answers differ most in."""
 
     position: int

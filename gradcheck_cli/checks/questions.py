@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,7 @@ _NOTHING = 1e-300
 _WALK = 100.0  # square root of the entries whose noise together still lets one be seen to CLOSE
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """K directions, what is claimed along them in each cell (K, E), and what rounding does to that at the least.
 
     `enough` (K,) is the widest bar that tells enough; `weigh` says what backward's measured rounding does.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,7 @@ _MANY = 50  # points in one call: fewer are so large that each matters
 _DOUBLE = {np.dtype(np.float64)}
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(NamedTuple):
     """What was found about a gradient that nothing speaks against, in absolute numbers."""
 
     deviation: float

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,7 @@ from gradcheck_cli.blocks import blocks, largest
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Direction:
+class Direction(NamedTuple):
     """A direction in input space: for each input that moves, a flat coordinate or an array of the input's shape."""
 
     moves: tuple[tuple[int, int | Array], ...]

@@ -6,7 +6,6 @@ What the curves of the ladder are to it, this is to a first look: less is measur
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +20,7 @@ Array = NDArray[Any]
 Cells = Callable[[FloatArray], FloatArray]  # (rows, outputs) -> (rows, cells): sums of outputs
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Directions whose outputs are summed alike: all of them, or those of each cell, which cannot move together."""
 
     directions: Sequence[Direction]

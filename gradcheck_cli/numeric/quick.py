@@ -9,9 +9,8 @@ extrapolation still moved; what does not agree is looked at by the ladder.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,7 @@ _ROUNDINGS = 8.0  # of each value: a sum of products has a few
 _SCATTER = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Steps scale * 2^-e, halved from one to the next.
 
     `truncation` is what they are taken to leave, which is not measured then. With `more` they go on where the look
@@ -76,8 +74,7 @@ class Glimpsed(Protocol):
         """Over t = unit * 2^-step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """Slopes (C,), how far they may be off, and what they are made of: quotients over steps (S, C) and their noise."""
 
     value: FloatArray
