@@ -30,10 +30,19 @@ class Group(NamedTuple):
 class Differences(NamedTuple):
     """S steps along K directions, each seen in one or more of C columns."""
 
-    change: FloatArray  # (S, C) f(x + t v) - f(x - t v)
+    change: FloatArray  # (S, C) f(x + t v) - f(x - t v), or - f(x) where one side is asked for
     width: FloatArray  # (S, K) how far these are apart
-    level: FloatArray  # (C,) the norm of w_i f_i at the largest step, over what moves where a direction is one entry
+    level: FloatArray  # (C,) the norm of w_i f_i at the first step, over what moves where a direction is one entry
+    bend: FloatArray  # (C,) f(x + t v) + f(x - t v) - 2 f(x) over the first step, for random directions
     columns: list[int]  # how many columns each direction has
+
+
+class _Part(NamedTuple):
+    """The same of some directions of one group, in (K, cells) columns."""
+
+    change: FloatArray  # (S, columns)
+    squares: FloatArray  # (K, cells) of levels
+    bend: FloatArray  # (K, cells)
 
 
 class Glimpses:
@@ -50,31 +59,29 @@ class Glimpses:
         self.scale = 2.0 ** np.floor(np.log2(np.maximum(size, 1.0)))
         borders = np.array([d.borders(points.inputs, limits) for d in self.directions])
         self.low, self.high = borders[:, 0], borders[:, 1]
+        self._reuses = False  # whether outputs are views of what is moved, or of a buffer that forward uses again
 
-    def __call__(self, unit: FloatArray, steps: Sequence[int]) -> Differences:
+    def __call__(self, unit: FloatArray, steps: Sequence[int], one_sided: bool = False) -> Differences:
         """Differences over t = unit * 2^-step, the largest first; `unit` has one for every direction."""
-        sides = np.array([[2.0**-step, -(2.0**-step)] for step in steps])
+        sides = np.array([[2.0**-step, -(2.0**-step)][: 1 if one_sided else 2] for step in steps])
         t = sides[:, :, None] * unit
         moved = np.empty(t.shape)
-        parts: list[tuple[FloatArray, FloatArray]] = []
+        parts: list[_Part] = []
         per = max(self.points.at_once // sides.size, 1)
         for start in range(0, len(unit), per):
             here = slice(start, min(start + per, len(unit)))
             sight = self._of_one if self.weights.size > BLOCK else self._of_many
             parts += sight(here, t[:, :, here], moved[:, :, here])
-        changes, levels = zip(*parts, strict=True)
         return Differences(
-            np.concatenate(changes, axis=1) if len(changes) > 1 else changes[0],
-            moved[:, 0] - moved[:, 1],
-            np.sqrt(np.concatenate([level.reshape(-1) for level in levels])),
-            [level.shape[1] for level in levels for _ in range(len(level))],
+            np.concatenate([part.change for part in parts], axis=1) if len(parts) > 1 else parts[0].change,
+            moved[:, 0] if one_sided else moved[:, 0] - moved[:, 1],
+            np.sqrt(np.concatenate([part.squares.reshape(-1) for part in parts])),
+            np.concatenate([part.bend.reshape(-1) for part in parts]),
+            [part.bend.shape[1] for part in parts for _ in range(len(part.bend))],
         )
 
-    def _of_many(self, here: slice, t: FloatArray, moved: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """For the directions of each group, changes (S, columns) and squares of levels (K, cells).
-
-        t and `moved` are (S, 2, K).
-        """
+    def _of_many(self, here: slice, t: FloatArray, moved: FloatArray) -> Iterator[_Part]:
+        """What is seen along the directions of each group; t and `moved` are (S, sides, K)."""
         rows = np.empty(t.shape, int)
         rows[...] = np.arange(here.start, here.stop)
         outputs, by = self.points.outputs(self.directions, rows.reshape(-1), t.reshape(-1), trusting=True)
@@ -88,31 +95,38 @@ class Glimpses:
             single = [d.entry is not None for d in self.directions[here][part]]
             if any(single):  # Most outputs have nothing to do with one entry.
                 squares[:, single] *= seen[0][:, single] != self.points.base
-            yield (value[:, 0] - value[:, 1]).reshape(len(t), -1), _summed(squares, group.cells).sum(axis=0)
+            ahead, behind = value[:, 0], value[:, 1] if t.shape[1] == 2 else 0.0
+            change, bend = ahead - behind, value[0].sum(axis=0)
+            yield _Part(change.reshape(len(t), -1), _summed(squares, group.cells).sum(axis=0), bend)
 
-    def _of_one(self, here: slice, t: FloatArray, moved: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+    def _of_one(self, here: slice, t: FloatArray, moved: FloatArray) -> Iterator[_Part]:
         """The same for one direction and so many outputs that points are looked at two by two."""
         direction, (group, _) = self.directions[here.start], next(self._groups(here))
-        single, shares = direction.entry is not None, False
+        single, base, cells = direction.entry is not None, self.points.base, group.cells
         changes: list[FloatArray] = []
-        level: FloatArray = np.zeros((1, 1))
-        for place, (ahead, behind) in enumerate(t[:, :, 0].tolist()):
-            first, moved[place, 0, 0] = self.points.evaluate(direction, ahead)
-            first = first.copy() if shares else first
-            second, moved[place, 1, 0] = self.points.evaluate(direction, behind)
-            if not shares and np.may_share_memory(first, second):  # Views of what is moved, or a buffer used again.
-                shares, second = True, second.copy()
-                first, _ = self.points.evaluate(direction, ahead)
-            if group.cells:
-                change = self._weighed(first[None] - second, group.cells)
-                squares = np.square(first * self.weights) + np.square(second * self.weights)
-                level = level if place else _summed(squares[None], group.cells)
-            else:
-                change = np.array([[_change(self.weights, first, second, single)]])
-                level = level if place else np.array([[_squares(self.weights, first, second, single)]])
-            changes.append(change)
+        squares: FloatArray = np.zeros((1, 1))
+        bend = squares
+        for place, steps in enumerate(t[:, :, 0].tolist()):
+            first, second, moved[place, :, 0] = self._ends(direction, steps)
+            changes.append(self._difference(first, second, cells, single))
+            if place == 0:
+                squares = self._squares(first, second, cells, single)
+                if not single:
+                    bend = self._difference(first, base, cells) + self._difference(second, base, cells)
             del first, second  # Or there would be three of them.
-        yield np.concatenate(changes), level
+        yield _Part(np.concatenate(changes), squares, np.broadcast_to(bend, squares.shape))
+
+    def _ends(self, direction: Direction, steps: Sequence[float]) -> tuple[FloatArray, FloatArray, list[float]]:
+        """f at two steps, or at one and at x; and how far x really moved."""
+        first, ahead = self.points.evaluate(direction, steps[0])
+        if len(steps) == 1:
+            return first, self.points.base, [ahead]
+        first = first.copy() if self._reuses else first
+        second, behind = self.points.evaluate(direction, steps[1])
+        if np.may_share_memory(first, second):
+            self._reuses, second = True, second.copy()
+            first, _ = self.points.evaluate(direction, steps[0])
+        return first, second, [ahead, behind]
 
     def _weighed(self, change: FloatArray, cells: Cells | None) -> FloatArray:
         """Sums of w_i c_i over outputs, the last axis: all, or those of each cell."""
@@ -121,6 +135,34 @@ class Glimpses:
             return found
         change *= self.weights
         return _summed(change, cells)
+
+    def _difference(
+        self, first: FloatArray, second: FloatArray, cells: Cells | None, single: bool = False
+    ) -> FloatArray:
+        """Sums of w_i (a_i - b_i), (1, cells), block by block; along a `single` entry most blocks are equal."""
+        if cells:
+            return self._weighed((first - second)[None], cells)
+        total, buffer = 0.0, np.empty(min(BLOCK, self.weights.size))
+        for w, a, b in blocks(self.weights, first, second):
+            if not (single and (a == b).all()):
+                total += float(np.subtract(a, b, out=buffer[: a.size]) @ w)
+        return np.array([[total]])
+
+    def _squares(self, first: FloatArray, second: FloatArray, cells: Cells | None, single: bool) -> FloatArray:
+        """Sums of (w_i a_i)^2 and (w_i b_i)^2, (1, cells), along a `single` entry over what that moves."""
+        if cells:
+            return _summed((np.square(first * self.weights) + np.square(second * self.weights))[None], cells)
+        total = 0.0
+        for w, a, b in blocks(self.weights, first, second):
+            touched = a != b if single else None
+            if touched is not None and not touched.any():
+                continue
+            for outputs in (a, b):
+                here = outputs * w
+                if touched is not None:
+                    here *= touched
+                total += float(here @ here)
+        return np.array([[total]])
 
     def _groups(self, here: slice) -> Iterator[tuple[Group, slice]]:
         """Which groups some directions belong to, and which of these each has."""
@@ -138,27 +180,3 @@ def _summed(values: FloatArray, cells: Cells | None) -> FloatArray:
     if cells is None:
         return np.asarray(values.sum(axis=-1, keepdims=True))
     return cells(values.reshape(-1, values.shape[-1])).reshape(*values.shape[:-1], -1)
-
-
-def _change(weights: FloatArray, first: FloatArray, second: FloatArray, single: bool) -> float:
-    """The sum of w_i (a_i - b_i), block by block; along a `single` entry most blocks are equal."""
-    total, buffer = 0.0, np.empty(min(BLOCK, weights.size))
-    for w, a, b in blocks(weights, first, second):
-        if not (single and (a == b).all()):
-            total += float(np.subtract(a, b, out=buffer[: a.size]) @ w)
-    return total
-
-
-def _squares(weights: FloatArray, first: FloatArray, second: FloatArray, single: bool) -> float:
-    """The sum of (w_i a_i)^2 and (w_i b_i)^2, along a `single` entry over what that moves."""
-    total = 0.0
-    for w, a, b in blocks(weights, first, second):
-        touched = a != b if single else None
-        if touched is not None and not touched.any():
-            continue
-        for outputs in (a, b):
-            here = outputs * w
-            if touched is not None:
-                here *= touched
-            total += float(here @ here)
-    return total

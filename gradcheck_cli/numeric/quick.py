@@ -9,7 +9,7 @@ extrapolation still moved; what does not agree is looked at by the ladder.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,7 +20,8 @@ from gradcheck_cli.numeric.extrapolate import CENTRAL
 from gradcheck_cli.numeric.glimpses import Differences
 
 CLOSE = 1e-9  # of the largest slope: what is known less well is the ladder's business
-_FEWER = ((0,), (3, 4), (1, 2, 3), (1, 2, 3, 4))  # of five steps: a product needs but one
+# Of five steps, and whether one side of them is enough: it is for a product, and the first step.
+_FEWER = (((0,), True), ((0,), False), ((3, 4), False), ((1, 2, 3), False), ((1, 2, 3, 4), False))
 _MARGIN = 16.0  # how much worse than along one direction fewer steps may be along another
 _ROUNDINGS = 8.0  # of each value: a sum of products has a few
 _SCATTER = 2.0
@@ -30,13 +31,14 @@ class Plan(NamedTuple):
     """Steps scale * 2^-e, halved from one to the next.
 
     `truncation` is what they are taken to leave, which is not measured then. With `more` they go on where the look
-    before stopped; `rough` ones need not show as much.
+    before stopped; `rough` ones need not show as much. `one_sided` ones are from f(x) to f(x + t v), a call each.
     """
 
     steps: tuple[int, ...]
     truncation: float | None = None
     more: bool = False
     rough: bool = False
+    one_sided: bool = False
 
     @property
     def guess(self) -> bool:
@@ -70,23 +72,27 @@ class Glimpsed(Protocol):
     def epsilon(self) -> float:
         """Spacing of 1.0 in what computes them."""
 
-    def __call__(self, unit: FloatArray, steps: Sequence[int]) -> Differences:
+    def __call__(self, unit: FloatArray, steps: Sequence[int], one_sided: bool) -> Differences:
         """Over t = unit * 2^-step."""
 
 
 class Look(NamedTuple):
-    """Slopes (C,), how far they may be off, and what they are made of: quotients over steps (S, C) and their noise."""
+    """Slopes (C,), how far they may be off, and what they are made of: quotients over steps (S, C) and their noise.
+
+    `bend` (C,) is how far a one-sided quotient over the first step is from the central one.
+    """
 
     value: FloatArray
     bar: FloatArray
     quotients: FloatArray
     noise: FloatArray
+    bend: FloatArray
     steps: tuple[int, ...]
 
     def of(self, columns: NDArray[np.bool_] | slice) -> Look:
         """Some of the columns."""
         quotients, noise = self.quotients[:, columns], self.noise[:, columns]
-        return Look(self.value[columns], self.bar[columns], quotients, noise, self.steps)
+        return Look(self.value[columns], self.bar[columns], quotients, noise, self.bend[columns], self.steps)
 
 
 def look(curves: Glimpsed, plan: Plan = USUAL, before: Look | None = None) -> Look:
@@ -94,50 +100,63 @@ def look(curves: Glimpsed, plan: Plan = USUAL, before: Look | None = None) -> Lo
     with np.errstate(all="ignore"):
         # Steps of 1/8 of the room up to a border, or less: log has its pole there.
         unit = np.minimum(curves.scale, 2.0 ** np.floor(np.log2(np.minimum(curves.high, -curves.low))))
-        seen = curves(unit, plan.steps)
+        seen = curves(unit, plan.steps, plan.one_sided)
         widths = seen.width
         if len(seen.columns) != seen.change.shape[1]:
             widths = np.repeat(widths, seen.columns, axis=1)
         quotients = seen.change / widths
-        noise, steps = 2 * _ROUNDINGS * curves.epsilon * seen.level / widths, plan.steps
+        noise = 2 * _ROUNDINGS * curves.epsilon * seen.level / widths
+        bend, steps = np.abs(seen.bend / widths[0]), plan.steps
         if plan.more and before:
             quotients, noise = np.concatenate([before.quotients, quotients]), np.concatenate([before.noise, noise])
-            steps = before.steps + steps
+            bend, steps = before.bend, before.steps + steps
         if plan.truncation is None:
             value, bar = extrapolate(quotients, noise)
         else:
-            last = weights(len(quotients))[0][-1]
+            last = weights(len(quotients))
             value, bar = last @ quotients, np.abs(last) @ noise + plan.truncation
     bar[~np.isfinite(bar)] = np.inf
-    return Look(value, bar, quotients, noise, steps)
+    return Look(value, bar, quotients, noise, bend, steps)
 
 
 def extrapolate(entries: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The best entry on the diagonal of Richardson's tableau over steps (S, C) that halve, and its bar.
+    """The best of what may be made of quotients over steps (S, C) that halve, and its bar.
 
-    An entry is off by what the next one still corrects, the last by what it corrected itself. Small steps are noisy: a
-    line is best seen by the largest, and of it only noise is left, which smaller steps show enlarged.
+    That is the diagonal of Richardson's tableau, and the last quotient, as it is: what is linear around x may bend
+    where larger steps reach. An entry is off by what the next one still corrects, the last by what it corrected itself.
+    Small steps are noisy: a line is best seen by the largest, and of it only noise is left, which smaller steps show
+    enlarged.
     """
-    diagonal, before = weights(len(entries))
-    found, bars = diagonal @ entries, np.abs(diagonal) @ noise
+    rows, corrections = _tableau(len(entries))
+    found = rows @ entries
+    bars = np.abs(rows) @ noise + np.abs(corrections @ entries)
     scatter = np.abs(entries[1:] - entries[0]) * 2.0 ** -np.arange(1, len(entries))[:, None]
-    np.maximum(bars[0], _SCATTER * scatter.max(axis=0, initial=0.0), out=bars[0])
-    bars[:-1] += np.abs(found[1:] - found[:-1])
-    bars[-1] += np.abs(found[-1] - before @ entries)
+    bars[0] = np.maximum(bars[0], _SCATTER * scatter.max(axis=0, initial=0.0) + np.abs(corrections[0] @ entries))
     best = bars.argmin(axis=0)  # NaN where there is one
     at = (best, np.arange(len(best)))
     return found[at], bars[at]
 
 
-@lru_cache
-def weights(count: int) -> tuple[FloatArray, FloatArray]:
-    """What Richardson's tableau makes of `count` entries: the diagonal as rows, and what the last row came from."""
+@cache
+def weights(count: int) -> FloatArray:
+    """The last entry on the diagonal of Richardson's tableau, as a sum of `count` quotients."""
+    rows, _ = _tableau(count)
+    return np.asarray(rows[-2])
+
+
+@cache
+def _tableau(count: int) -> tuple[FloatArray, FloatArray]:
+    """What may be made of `count` quotients, as rows of factors, and by what each of them tells how far it is off."""
     column = diagonal = np.eye(count)
     rows = [column[0]]
     for factor in CENTRAL[: count - 1]:
         diagonal, column = column, (factor * column[1:] - column[:-1]) / (factor - 1)
         rows.append(column[0])
-    return np.array(rows), diagonal[-1] if count > 1 else np.zeros(1)
+    last = np.eye(count)[-2:]
+    ends = [diagonal[-1], last[0]] if count > 1 else [np.zeros(1), np.zeros(1)]
+    following = [*rows[1:], ends[0], ends[1]]
+    made = np.array([*rows, last[-1]])
+    return made, made - np.array(following)
 
 
 def fewer(seen: Look, entries: int, enough: float) -> Plan:
@@ -145,11 +164,12 @@ def fewer(seen: Look, entries: int, enough: float) -> Plan:
 
     Its directions moved so many `entries` at random; `enough` is how well one must be known.
     """
-    for places in _FEWER:
+    for places, one_sided in _FEWER:
         if places[-1] >= len(seen.steps):
             break
-        slopes = weights(len(places))[0][-1] @ seen.quotients[list(places)]
-        one = _MARGIN * np.maximum(np.abs(slopes - seen.value) - seen.bar, 0.0) / np.sqrt(entries)
+        slopes = weights(len(places)) @ seen.quotients[list(places)]
+        off = np.abs(slopes - seen.value) + (seen.bend if one_sided else 0.0)
+        one = _MARGIN * np.maximum(off - seen.bar, 0.0) / np.sqrt(entries)
         if np.all(one <= enough / 2):
-            return Plan(tuple(seen.steps[place] for place in places), float(one.max()), rough=True)
+            return Plan(tuple(seen.steps[p] for p in places), float(one.max()), rough=True, one_sided=one_sided)
     return Plan(seen.steps)
