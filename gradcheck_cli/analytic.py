@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.case import Case, lay_out, natural_slope, put_back, same, widened
+from gradcheck_cli.blocks import largest_finite
+from gradcheck_cli.case import Case, lay_out, put_back, same, widened
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Outputs
 from gradcheck_cli.pairs import as_complex, as_real
@@ -133,7 +134,7 @@ def least_rounding(case: Case, position: int, gradient: Array, natural: float) -
     `natural` is the case's natural slope.
     """
     precision = np.finfo(case.inputs[position].dtype)
-    largest = _largest(gradient)
+    largest = largest_finite(gradient)
     # In double precision only: what cancels in single precision shows beside the double.
     absolute = float(precision.eps) * _LARGEST * largest + _NATURAL * 2.0**-52 * natural + float(precision.tiny)
     return float(precision.eps) * _LAST, absolute
@@ -142,8 +143,8 @@ def least_rounding(case: Case, position: int, gradient: Array, natural: float) -
 def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) -> Array:
     """The floor of one gradient, from what it became in each turn."""
     epsilon = np.finfo(case.inputs[position].dtype).eps
-    largest = max(map(_largest, (gradient, *case.cotangents)))
-    relative, absolute = least_rounding(case, position, gradient, natural_slope(case))
+    largest = max(map(largest_finite, (gradient, *case.cotangents)))
+    relative, absolute = least_rounding(case, position, gradient, case.natural_slope)
     with np.errstate(all="ignore"):
         spreads, distant = _spreads(position, gradient, near), np.max(_spreads(position, gradient, far), axis=0)
         spread = np.max(spreads, axis=0)
@@ -153,11 +154,6 @@ def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) 
         pooled = np.sqrt(np.mean(np.square(spread))) if gradient.size else 0.0
         floor: Array = _OWN * spread + _POOLED * pooled + relative * np.abs(gradient) + absolute
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
-
-
-def _largest(x: Array) -> float:
-    """The largest finite entry: one that is infinite says nothing about the others."""
-    return float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
 
 
 def _spreads(position: int, gradient: Array, moved: Moved) -> Array:

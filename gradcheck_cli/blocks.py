@@ -32,6 +32,12 @@ def largest(x: Array) -> float:
     return max((float(np.max(np.abs(part))) for (part,) in blocks(x)), default=0.0, key=_nan_first)
 
 
+def largest_finite(x: Array) -> float:
+    """The largest finite |x|: an entry that is infinite says nothing about the others."""
+    size = largest(x)
+    return size if np.isfinite(size) else float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
+
+
 def largest_gap(a: Array, b: Array) -> float:
     """The largest |a - b| of two arrays of one shape; NaN where one is, 0 of nothing."""
     if 0 < a.size <= BLOCK:

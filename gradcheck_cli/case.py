@@ -66,6 +66,14 @@ class Case:
         """What the shapes say about the signature."""
         return self.op.gufunc.bind(self.shapes, self.op.names)
 
+    @cached_property
+    def natural_slope(self) -> float:
+        """|w| |f| / |x|: how large a slope of this case would be if nothing cancelled."""
+        assert self.outputs is not None
+        outputs = max((largest(y) for y in self.outputs.arrays if y.dtype.kind in "fc"), default=0.0)
+        inputs = max(1.0, *(largest(x) for x in self.inputs if x.dtype.kind in "fc"))
+        return max(map(largest, self.cotangents), default=0.0) * outputs / inputs
+
     @property
     def name(self) -> str:
         """What a reader tells cases apart by: `(2,3,4,5) @ (3,5,6)`, `(4,3) axis=1`."""
@@ -184,14 +192,6 @@ COTANGENTS: dict[str, Callable[[Array, Stream], Array]] = {
     "ones": lambda w, _: np.where(w == 0, w, np.ones_like(w)),  # beside an output of integers it stays zero
     "one-hot": _one_hot,
 }
-
-
-def natural_slope(case: Case) -> float:
-    """|w| |f| / |x|: how large a slope of this case would be if nothing cancelled."""
-    assert case.outputs is not None
-    outputs = max((largest(y) for y in case.outputs.arrays if y.dtype.kind in "fc"), default=0.0)
-    inputs = max(1.0, *(largest(x) for x in case.inputs if x.dtype.kind in "fc"))
-    return max(map(largest, case.cotangents), default=0.0) * outputs / inputs
 
 
 def widened(case: Case) -> Case | None:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import again, least_rounding
-from gradcheck_cli.blocks import largest, largest_gap
-from gradcheck_cli.case import Case, natural_slope
+from gradcheck_cli.blocks import largest, largest_finite, largest_gap
+from gradcheck_cli.case import Case
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.source import name_of
 from gradcheck_cli.stream import Stream, in_turn
@@ -43,7 +43,7 @@ def check_behaviour(case: Case, gradients: Gradients, floors: Callable[[], Gradi
 
     `floors` are measured only if something differs by more than the least that rounding may do.
     """
-    natural = natural_slope(case)
+    natural = case.natural_slope
     least = {p: np.asarray(least_rounding(case, p, g, natural)[1]) for p, g in gradients.items()}
     found: dict[int, Finding] = {}
     if not any(_all(case, gradients, least)):
@@ -179,10 +179,7 @@ def _differences(got: Gradients, wanted: Gradients, floors: Gradients) -> Iterat
 
 
 def _last(x: Array, epsilon: float = 2.0**-52) -> float:
-    size = largest(x)
-    if not np.isfinite(size):
-        size = float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
-    return _LAST * epsilon * size
+    return _LAST * epsilon * largest_finite(x)
 
 
 def _times(arrays: Gradients, factor: float) -> dict[int, Array]:

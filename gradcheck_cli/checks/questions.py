@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import least_rounding
 from gradcheck_cli.blocks import largest
-from gradcheck_cli.case import Case, natural_slope
+from gradcheck_cli.case import Case
 from gradcheck_cli.checks.colours import Colours
 from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.glimpses import Group
@@ -49,7 +49,7 @@ class Questions:
 
     def __init__(self, case: Case, gradients: Mapping[int, Array], epsilon: float) -> None:
         self.gradients, self.epsilon = gradients, epsilon
-        self.natural = natural_slope(case)
+        self.natural = case.natural_slope
         self.rounding = {p: least_rounding(case, p, g, self.natural) for p, g in gradients.items()}
         self.largest = {p: largest(g) for p, g in gradients.items()}
         self.length = {p: float(np.sqrt(np.vdot(g, g))) for p, g in gradients.items()}

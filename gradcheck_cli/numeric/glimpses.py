@@ -102,19 +102,20 @@ class Glimpses:
     def _of_one(self, here: slice, t: FloatArray, moved: FloatArray) -> Iterator[_Part]:
         """The same for one direction and so many outputs that points are looked at two by two."""
         direction, (group, _) = self.directions[here.start], next(self._groups(here))
-        single, base, cells = direction.entry is not None, self.points.base, group.cells
         changes: list[FloatArray] = []
         squares: FloatArray = np.zeros((1, 1))
         bend = squares
         for place, steps in enumerate(t[:, :, 0].tolist()):
             first, second, moved[place, :, 0] = self._ends(direction, steps)
-            changes.append(self._difference(first, second, cells, single))
+            if group.cells:
+                seen = self._in_cells(first, second, group.cells)
+            else:
+                seen = self._in_blocks(first, second, single=direction.entry is not None, value_only=place > 0)
+            changes.append(seen.change)
             if place == 0:
-                squares = self._squares(first, second, cells, single)
-                if not single:
-                    bend = self._difference(first, base, cells) + self._difference(second, base, cells)
+                _, squares, bend = seen
             del first, second  # Or there would be three of them.
-        yield _Part(np.concatenate(changes), squares, np.broadcast_to(bend, squares.shape))
+        yield _Part(np.concatenate(changes), squares, bend)
 
     def _ends(self, direction: Direction, steps: Sequence[float]) -> tuple[FloatArray, FloatArray, list[float]]:
         """f at two steps, or at one and at x; and how far x really moved."""
@@ -136,33 +137,30 @@ class Glimpses:
         change *= self.weights
         return _summed(change, cells)
 
-    def _difference(
-        self, first: FloatArray, second: FloatArray, cells: Cells | None, single: bool = False
-    ) -> FloatArray:
-        """Sums of w_i (a_i - b_i), (1, cells), block by block; along a `single` entry most blocks are equal."""
-        if cells:
-            return self._weighed((first - second)[None], cells)
-        total, buffer = 0.0, np.empty(min(BLOCK, self.weights.size))
-        for w, a, b in blocks(self.weights, first, second):
-            if not (single and (a == b).all()):
-                total += float(np.subtract(a, b, out=buffer[: a.size]) @ w)
-        return np.array([[total]])
+    def _in_cells(self, first: FloatArray, second: FloatArray, cells: Cells) -> _Part:
+        """What is seen at two points: sums of w (a - b), of (w a)^2 and (w b)^2, of w (a + b - 2 f)."""
+        squares = np.square(first * self.weights) + np.square(second * self.weights)
+        bend = self._weighed((first + second - 2 * self.points.base)[None], cells)
+        return _Part(self._weighed((first - second)[None], cells), _summed(squares[None], cells), bend)
 
-    def _squares(self, first: FloatArray, second: FloatArray, cells: Cells | None, single: bool) -> FloatArray:
-        """Sums of (w_i a_i)^2 and (w_i b_i)^2, (1, cells), along a `single` entry over what that moves."""
-        if cells:
-            return _summed((np.square(first * self.weights) + np.square(second * self.weights))[None], cells)
-        total = 0.0
-        for w, a, b in blocks(self.weights, first, second):
-            touched = a != b if single else None
-            if touched is not None and not touched.any():
+    def _in_blocks(self, first: FloatArray, second: FloatArray, single: bool, value_only: bool) -> _Part:
+        """The same over all outputs, block by block; along a `single` entry over what that moves, and unbent."""
+        change = squares = bend = 0.0
+        for w, a, b, f in blocks(self.weights, first, second, self.points.base):
+            if single and (a == b).all():
+                continue
+            difference = a - b
+            change += float(difference @ w)
+            if value_only:
                 continue
             for outputs in (a, b):
                 here = outputs * w
-                if touched is not None:
-                    here *= touched
-                total += float(here @ here)
-        return np.array([[total]])
+                if single:  # Most outputs have nothing to do with one entry.
+                    here *= difference != 0
+                squares += float(here @ here)
+            if not single:
+                bend += float((a + b - 2 * f) @ w)
+        return _Part(*(np.array([[total]]) for total in (change, squares, bend)))
 
     def _groups(self, here: slice) -> Iterator[tuple[Group, slice]]:
         """Which groups some directions belong to, and which of these each has."""
