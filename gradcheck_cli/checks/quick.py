@@ -130,8 +130,8 @@ class Looks:
         plans = {p: self.fewer(p, answer) for p, answer in dense.items()}
         found = {p: self.coloured(c, plans[p]) for p, c in colours.items() if c and p in dense and not singly[p]}
         rest = [p for p in dense if p not in found]
-        for steps in dict.fromkeys(plans[p].steps for p in rest):
-            alike = [p for p in rest if plans[p].steps == steps]
+        for points in dict.fromkeys(plans[p].points for p in rest):
+            alike = [p for p in rest if plans[p].points == points]
             plan = max((plans[p] for p in alike), key=lambda plan: plan.truncation or 0.0)
             answers = self.ask([self.questions.along(singly[p]) for p in alike], (plan, *self.plans))
             found |= dict(zip(alike, answers, strict=True))
@@ -184,14 +184,11 @@ class Looks:
             stop = start + question.claimed.size
             answers.append(self.compare(question, seen.of(slice(start, stop)), plan))
             start = stop
-        doubtful = [np.flatnonzero(~answer.agree.all(axis=1)) for answer in answers]
-        if others and any(rows.size for rows in doubtful):
-            again = [(q.only(rows), a, rows) for q, a, rows in zip(questions, answers, doubtful, strict=True)]
-            again = [(q, a, rows) for q, a, rows in again if rows.size]
-            columns = np.concatenate(
-                [np.repeat(~answer.agree.all(axis=1), answer.agree.shape[1]) for answer in answers]
-            )
-            closer = self.ask([q for q, _, _ in again], others, seen.of(columns))
+        if others and not all(answer.agree.all() for answer in answers):
+            doubtful = [~answer.agree.all(axis=1) for answer in answers]
+            columns = [np.repeat(rows, answer.agree.shape[1]) for rows, answer in zip(doubtful, answers, strict=True)]
+            again = [(q, a, np.flatnonzero(d)) for q, a, d in zip(questions, answers, doubtful, strict=True) if d.any()]
+            closer = self.ask([q.only(rows) for q, _, rows in again], others, seen.of(np.concatenate(columns)))
             for (_, answer, rows), other in zip(again, closer, strict=True):
                 answer.put(rows, other)
         return answers

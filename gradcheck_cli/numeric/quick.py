@@ -41,6 +41,11 @@ class Plan(NamedTuple):
     one_sided: bool = False
 
     @property
+    def points(self) -> tuple[tuple[int, ...], bool]:
+        """Where a forward is asked."""
+        return self.steps, self.one_sided
+
+    @property
     def guess(self) -> bool:
         """Whether a slope that differs says nothing: what the steps leave is neither measured nor known."""
         return self.truncation is not None and not self.rough
