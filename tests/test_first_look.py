@@ -340,6 +340,44 @@ def test_what_is_stacked_for_one_input_is_tried_again_for_another() -> None:
         assert values.tolist() == [points.evaluate(direction, step)[0].tolist() for step in t]
 
 
+def test_a_stacked_call_that_does_not_reproduce_the_output_is_not_trusted() -> None:
+    """With an axis in front this forward takes the mean over points: f(x) among them says so, and each is called."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Any:
+        return grad - grad.mean(axis=0)
+
+    case = case_of(Op(lambda x: x - x.mean(axis=0), backward, "(n,d)->(n,d)", name="op"), numbers(3, 4))
+
+    assert first_look(case)[0].resolution < 1e-11
+    assert not examine(case, Judging()).findings
+
+
+class Buffered:
+    """A tanh that answers in the same array every time."""
+
+    def __init__(self) -> None:
+        self.out: Array | None = None
+
+    def __call__(self, x: Array) -> Array:
+        self.out = np.empty_like(x) if self.out is None else self.out
+        return np.asarray(np.tanh(x, out=self.out))
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward"),
+    [
+        (lambda x: x.T, lambda grad, out, x: grad.T),
+        (Buffered(), lambda grad, out, x: grad * (1 - np.tanh(x) ** 2)),
+    ],
+    ids=["a view", "a buffer"],
+)
+def test_large_outputs_may_share_memory(forward: Function, backward: Function) -> None:
+    """Of two points that are compared: what the second overwrites is asked for again."""
+    found = first_look(case_of(Op(forward, backward, "(n,m)", name="op"), numbers(200, 200)))
+
+    assert found[0].resolution < 1e-8
+
+
 def test_a_missing_dimension_cannot_be_stacked() -> None:
     """A vector with an axis in front would be a matrix."""
     op = Op(np.matmul, lambda grad, out, a, b: (a, b), "(n?,k),(k,m?)->(n?,m?)", name="op")
