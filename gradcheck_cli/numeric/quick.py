@@ -133,10 +133,10 @@ def extrapolate(entries: FloatArray, noise: FloatArray) -> tuple[FloatArray, Flo
     enlarged.
     """
     rows, corrections = _tableau(len(entries))
-    found = rows @ entries
-    bars = np.abs(rows) @ noise + np.abs(corrections @ entries)
+    found, bars = rows @ entries, np.abs(rows) @ noise
     scatter = np.abs(entries[1:] - entries[0]) * 2.0 ** -np.arange(1, len(entries))[:, None]
-    bars[0] = np.maximum(bars[0], _SCATTER * scatter.max(axis=0, initial=0.0) + np.abs(corrections[0] @ entries))
+    np.maximum(bars[0], _SCATTER * scatter.max(axis=0, initial=0.0), out=bars[0])
+    bars += np.abs(corrections @ entries)
     best = bars.argmin(axis=0)  # NaN where there is one
     at = (best, np.arange(len(best)))
     return found[at], bars[at]
