@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.blocks import largest
 from gradcheck_cli.foreign import quiet
 from gradcheck_cli.op import Op, Outputs
-from gradcheck_cli.signature import Binding, Shape, show
+from gradcheck_cli.signature import Binding, Shape, Signature, show
 from gradcheck_cli.stream import Stream
 
 Array = NDArray[Any]
@@ -64,7 +64,7 @@ class Case:
     @cached_property
     def binding(self) -> Binding:
         """What the shapes say about the signature."""
-        return self.op.gufunc.bind(self.shapes, self.op.names)
+        return _bound(self.op.gufunc, self.shapes, self.op.names)
 
     @cached_property
     def natural_slope(self) -> float:
@@ -81,6 +81,12 @@ class Case:
         operands = (f" {sign} " if sign else " ").join(map(show, self.shapes))
         params = "".join(f" {name}={_brief(value)}" for name, value in self.params.items())
         return operands + params
+
+
+@lru_cache
+def _bound(signature: Signature, shapes: tuple[Shape, ...], names: tuple[str, ...]) -> Binding:
+    """What `shapes` bind: many cases of an op have the same."""
+    return signature.bind(shapes, names)
 
 
 def text_of(value: Any) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from gradcheck_cli.errors import ShapeError
@@ -53,10 +54,10 @@ class Binding(NamedTuple):
     @property
     def loop(self) -> Shape:
         """All loop shapes, broadcast together."""
-        return broadcast(self.loops)
+        return _together(self.loops)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signature:
     """A parsed signature; `outputs` is None where the arrow was left out."""
 
@@ -64,7 +65,7 @@ class Signature:
     inputs: tuple[Operand, ...]
     outputs: tuple[Operand, ...] | None
 
-    @property
+    @cached_property
     def has_loops(self) -> bool:
         """Whether loop dimensions may be prepended at all."""
         return self.outputs is not None and not any(o.any_shape for o in (*self.inputs, *self.outputs))
@@ -225,6 +226,9 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
                 raise ValueError(f"shapes {', '.join(map(show, shapes))} do not broadcast")
             result[axis] = size if result[axis] == 1 else result[axis]
     return tuple(result)
+
+
+_together = lru_cache(broadcast)  # of the shapes of one case, again and again
 
 
 def show(shape: Shape) -> str:

@@ -132,26 +132,28 @@ def extrapolate(entries: FloatArray, noise: FloatArray) -> tuple[FloatArray, Flo
     Small steps are noisy: a line is best seen by the largest, and of it only noise is left, which smaller steps show
     enlarged.
     """
-    rows, corrections = _tableau(len(entries))
-    found, bars = rows @ entries, np.abs(rows) @ noise
-    scatter = np.abs(entries[1:] - entries[0]) * 2.0 ** -np.arange(1, len(entries))[:, None]
-    np.maximum(bars[0], _SCATTER * scatter.max(axis=0, initial=0.0), out=bars[0])
-    bars += np.abs(corrections @ entries)
-    best = bars.argmin(axis=0)  # NaN where there is one
-    at = (best, np.arange(len(best)))
-    return found[at], bars[at]
+    count, columns = entries.shape
+    seen = _tableau(count) @ entries
+    found, gaps = seen[: count + 1], np.abs(seen[count + 1 :])
+    bars = np.abs(_tableau(count)[: count + 1]) @ noise
+    np.maximum(bars[0], _SCATTER * gaps[count + 1 :].max(axis=0, initial=0.0), out=bars[0])
+    bars += gaps[: count + 1]
+    best = bars.argmin(axis=0) * columns + np.arange(columns)  # NaN where there is one
+    return found.take(best), bars.take(best)
 
 
 @cache
 def weights(count: int) -> FloatArray:
     """The last entry on the diagonal of Richardson's tableau, as a sum of `count` quotients."""
-    rows, _ = _tableau(count)
-    return np.asarray(rows[-2])
+    return np.asarray(_tableau(count)[count - 1])
 
 
 @cache
-def _tableau(count: int) -> tuple[FloatArray, FloatArray]:
-    """What may be made of `count` quotients, as rows of factors, and by what each of them tells how far it is off."""
+def _tableau(count: int) -> FloatArray:
+    """Rows of factors of `count` quotients: what is made of them, how far each of these may be off, and their scatter.
+
+    That is count + 1, as many, and count - 1 rows.
+    """
     column = diagonal = np.eye(count)
     rows = [column[0]]
     for factor in CENTRAL[: count - 1]:
@@ -161,7 +163,8 @@ def _tableau(count: int) -> tuple[FloatArray, FloatArray]:
     ends = [diagonal[-1], last[0]] if count > 1 else [np.zeros(1), np.zeros(1)]
     following = [*rows[1:], ends[0], ends[1]]
     made = np.array([*rows, last[-1]])
-    return made, made - np.array(following)
+    scatter = (np.eye(count)[1:] - np.eye(count)[0]) * 2.0 ** -np.arange(1, count)[:, None]
+    return np.concatenate([made, made - np.array(following), scatter])
 
 
 def fewer(seen: Look, entries: int, enough: float) -> Plan:
