@@ -212,13 +212,8 @@ def _call(case: Case, inputs: Sequence[Array], cotangents: Sequence[Array], once
     Called again, it is watched where that costs nothing: large arrays that it left alone, it leaves alone.
     """
     assert case.outputs is not None
-    watched = {
-        **dict(zip(case.op.names, inputs, strict=True)),
-        **_numbered("the cotangent", cotangents),
-        **_numbered("the output", case.outputs.arrays),
-    }
-    watched = {name: x for name, x in watched.items() if once or x.size <= _WATCHED}
-    before = {name: np.copy(x) for name, x in watched.items()}
+    arrays = (*inputs, *cotangents, *case.outputs.arrays)
+    before = {i: np.copy(x) for i, x in enumerate(arrays) if once or x.size <= _WATCHED}
     error, returned = None, None
     try:
         with quiet():
@@ -227,12 +222,15 @@ def _call(case: Case, inputs: Sequence[Array], cotangents: Sequence[Array], once
     except Exception as raised:  # Whatever a backward raises is a finding, not our crash.
         error = raised
     entries, count = _sorted_entries(case, returned)
-    changed = tuple(name for name, x in watched.items() if not same(x, before[name]))
-    if changed:  # A gradient may be a view of what is about to be put back.
-        entries = tuple(np.copy(e) if isinstance(e, np.ndarray) else e for e in entries)
-    for name in changed:
-        put_back(watched[name], before[name])
-    return Gradients(entries, count, error, changed)
+    changed = [i for i, x in before.items() if not same(arrays[i], x)]
+    if not changed:
+        return Gradients(entries, count, error)
+    # A gradient may be a view of what is about to be put back.
+    entries = tuple(np.copy(e) if isinstance(e, np.ndarray) else e for e in entries)
+    for i in changed:
+        put_back(arrays[i], before[i])
+    names = [*case.op.names, *_numbered("the cotangent", cotangents), *_numbered("the output", case.outputs.arrays)]
+    return Gradients(entries, count, error, tuple(names[i] for i in changed))
 
 
 def _sorted_entries(case: Case, returned: Any) -> tuple[tuple[Any, ...], int]:
@@ -245,7 +243,5 @@ def _sorted_entries(case: Case, returned: Any) -> tuple[tuple[Any, ...], int]:
     return entries, len(entries)
 
 
-def _numbered(label: str, arrays: Sequence[Array]) -> dict[str, Array]:
-    if len(arrays) == 1:
-        return {label: arrays[0]}
-    return {f"{label} {i}": x for i, x in enumerate(arrays)}
+def _numbered(label: str, arrays: Sequence[Array]) -> list[str]:
+    return [label] if len(arrays) == 1 else [f"{label} {i}" for i in range(len(arrays))]
