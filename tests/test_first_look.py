@@ -352,6 +352,22 @@ def test_a_stacked_call_that_does_not_reproduce_the_output_is_not_trusted() -> N
     assert not examine(case, Judging()).findings
 
 
+def sum_of_a_vector(x: Array) -> Any:
+    """Of nothing else: with an axis in front it raises."""
+    (_,) = x.shape
+    return x.sum()
+
+
+@pytest.mark.parametrize("forward", [lambda x: x.sum(), sum_of_a_vector], ids=["mixes points", "raises"])
+def test_what_cannot_be_stacked_takes_few_calls(forward: Function) -> None:
+    """Not as many as one stacked call would have answered."""
+    counted = Counted(forward)
+    op = Op(counted, lambda grad, out, x: np.full(x.shape, grad), "(n)->()", name="op")
+
+    assert not examine(case_of(op, numbers(100)), Judging()).findings
+    assert counted.calls <= 15
+
+
 class Buffered:
     """A tanh that answers in the same array every time."""
 

@@ -22,6 +22,7 @@ from gradcheck_cli.checks.questions import Floors, Question, Questions
 from gradcheck_cli.edges.values import SCALES
 from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.glimpses import Glimpses
+from gradcheck_cli.numeric.points import Unstacked
 from gradcheck_cli.numeric.quick import FRUGAL, PLANS, USUAL, Look, Plan, fewer, look
 
 Array = NDArray[Any]
@@ -81,6 +82,8 @@ class Looks:
         self.case, self.oracle, self.gradients, self.floors = case, oracle, gradients, floors
         self.mode, self.most = mode, most
         self.questions = Questions(case, gradients, oracle.epsilon)
+        self.stacks = oracle.points.stacks  # whether many points are hoped to be one call
+        self.insisting = False  # whether that must hold, or else Unstacked is raised
 
     def agreements(self, positions: Sequence[int]) -> dict[int, Agreement]:
         """The gradients that need no closer look, by input position.
@@ -90,6 +93,16 @@ class Looks:
         dtypes = {*self.oracle.points.dtypes, *(x.dtype for x in self.oracle.inputs if x.dtype.kind == "f")}
         if not (positions and self.oracle.weights.size) or dtypes != _DOUBLE:
             return {}  # Single precision has no digits to spare: the ladder finds the best steps.
+        self.insisting = self.stacks
+        try:
+            return self._agreements(positions)
+        except Unstacked:  # Where each point is a call of its own, fewer are asked.
+            self.stacks = self.insisting = False
+            return self._agreements(positions)
+        finally:
+            self.insisting = False
+
+    def _agreements(self, positions: Sequence[int]) -> dict[int, Agreement]:
         colours = {position: self.colours(position) for position in positions}
         whole = {p: c for p, c in colours.items() if c and c.count == 1}
         singly = {p: self.single_entries(p, c) for p, c in colours.items() if p not in whole}
@@ -118,7 +131,7 @@ class Looks:
     def fits(self, singly: Mapping[int, Sequence[Direction]]) -> bool:
         """Whether single entries are best asked in the same call as the direction through all of them."""
         count, points = sum(1 + len(entries) for entries in singly.values()), self.oracle.points
-        return points.stacks and all(singly.values()) and 2 * len(USUAL.steps) * count <= points.at_once
+        return self.stacks and all(singly.values()) and 2 * len(USUAL.steps) * count <= points.at_once
 
     def entry_by_entry(
         self,
@@ -166,7 +179,7 @@ class Looks:
     def plans(self) -> tuple[Plan, ...]:
         """How to look where nothing is known yet."""
         points = self.oracle.points
-        return PLANS if points.stacks and points.at_once >= _MANY else FRUGAL
+        return PLANS if self.stacks and points.at_once >= _MANY else FRUGAL
 
     def fewer(self, position: int, dense: Answer) -> Plan:
         """How to look at single entries of an input, after a direction through all of it."""
@@ -207,8 +220,8 @@ class Looks:
 
     def look(self, questions: Sequence[Question], plan: Plan, before: Look | None = None) -> Look:
         """Slopes along the directions of several questions."""
-        oracle = self.oracle
-        return look(Glimpses(oracle.points, [q.group for q in questions], oracle.limits, oracle.weights), plan, before)
+        oracle, groups = self.oracle, [question.group for question in questions]
+        return look(Glimpses(oracle.points, groups, oracle.limits, oracle.weights, self.insisting), plan, before)
 
 
 def _agreement(answer: Answer, full: bool, dense: Answer | None = None) -> Agreement | None:

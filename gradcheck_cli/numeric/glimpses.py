@@ -49,9 +49,14 @@ class Glimpses:
     """The differences of one forward; its directions are those of all groups, one after the other."""
 
     def __init__(
-        self, points: Points, groups: Sequence[Group], limits: Sequence[tuple[float, float]], weights: FloatArray
+        self,
+        points: Points,
+        groups: Sequence[Group],
+        limits: Sequence[tuple[float, float]],
+        weights: FloatArray,
+        insisting: bool = False,
     ) -> None:
-        self.points, self.groups, self.weights = points, groups, weights
+        self.points, self.groups, self.weights, self._insisting = points, groups, weights, insisting
         self.directions = [d for group in groups for d in group.directions]
         dtypes = {*(points.inputs[p].dtype for d in self.directions for p, _ in d.moves), *points.dtypes}
         self.epsilon = max((float(np.finfo(d).eps) for d in dtypes), default=2.0**-52)
@@ -84,7 +89,9 @@ class Glimpses:
         """What is seen along the directions of each group; t and `moved` are (S, sides, K)."""
         rows = np.empty(t.shape, int)
         rows[...] = np.arange(here.start, here.stop)
-        outputs, by = self.points.outputs(self.directions, rows.reshape(-1), t.reshape(-1), trusting=True)
+        outputs, by = self.points.outputs(
+            self.directions, rows.reshape(-1), t.reshape(-1), trusting=True, insisting=self._insisting
+        )
         moved[...] = by.reshape(t.shape)
         outputs = outputs.reshape(*t.shape, -1)
         for group, part in self._groups(here):

@@ -25,6 +25,10 @@ _FEW = 2**15  # the same of outputs, where nothing is gained by more
 _SMALL = 2**13  # values of one point beyond which a call of its own costs next to nothing
 
 
+class Unstacked(Exception):  # noqa: N818 (said to whoever may ask in another way, not an error)
+    """Many points in one call were not answered as one by one."""
+
+
 @dataclass(frozen=True)
 class Points:
     """A forward around x; `base` is f(x), flat.
@@ -66,15 +70,24 @@ class Points:
             yield part, *self.outputs(directions, rows[part], t[part])
 
     def outputs(
-        self, directions: Sequence[Direction], rows: IntArray, t: FloatArray, trusting: bool = False
+        self,
+        directions: Sequence[Direction],
+        rows: IntArray,
+        t: FloatArray,
+        trusting: bool = False,
+        insisting: bool = False,
     ) -> tuple[FloatArray, FloatArray]:
         """All of these points: outputs (R, outputs), NaN where forward fails, and how far x really moved (R,).
 
         `trusting`, a stacked call that reproduces f(x) among the others will do: what agrees with a gradient has
-        proven itself.
+        proven itself. `insisting`, Unstacked is raised where there is none, instead of many calls.
         """
-        found = self._together(directions, rows, t, trusting) if self.stacks and len(t) > 1 else None
-        return found or self._one_by_one(directions, rows, t)
+        if self.stacks and len(t) > 1:
+            if found := self._together(directions, rows, t, trusting):
+                return found
+            if insisting:
+                raise Unstacked
+        return self._one_by_one(directions, rows, t)
 
     def evaluate(self, direction: Direction, t: float) -> tuple[FloatArray, float]:
         """One point, the same; until the next call, since a forward may return views of what it gets."""
