@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.blocks import BLOCK, blocks
-from gradcheck_cli.numeric.direction import Direction
+from gradcheck_cli.numeric.direction import Direction, reach
 from gradcheck_cli.numeric.estimate import ComplexArray, FloatArray, IntArray, Samples
 from gradcheck_cli.numeric.points import Function, Points, Stacked, flat
 
@@ -39,14 +39,9 @@ class ForwardCurves:
     ) -> None:
         self._analytic, self._directions, self._weights = analytic, list(directions), weights
         self._points = points or around(forward, inputs, 1 if weights is None else weights.size)
-        inputs, self._base = self._points.inputs, self._points.base
-        moving = {inputs[p].dtype for d in self._directions for p, _ in d.moves}
-        self.epsilon = max((float(np.finfo(d).eps) for d in {*moving, *self._points.dtypes}), default=2.0**-52)
-        self.size = np.array([d.largest(inputs) for d in self._directions])
-        self.scale = 2.0 ** np.floor(np.log2(np.maximum(self.size, 1.0)))
-        borders = [d.borders(inputs, limits) for d in self._directions]
-        self.low = np.array([low for low, _ in borders])
-        self.high = np.array([high for _, high in borders])
+        self._base = self._points.base
+        self.epsilon = self._points.epsilon(self._directions)
+        self.size, self.scale, self.low, self.high = reach(self._directions, self._points.inputs, limits)
         self._touched: dict[int, FloatArray] = {}
 
     def __call__(self, rows: IntArray, t: FloatArray) -> Samples:

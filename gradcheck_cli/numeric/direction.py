@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.blocks import blocks, largest
+from gradcheck_cli.numeric.estimate import FloatArray
 
 Array = NDArray[Any]
 
@@ -61,3 +62,20 @@ class Direction(NamedTuple):
             down, up = np.minimum(down, up)[v != 0], np.maximum(down, up)[v != 0]
             low, high = max(low, float(np.max(down, initial=-np.inf))), min(high, float(np.min(up, initial=np.inf)))
         return low, high
+
+
+class Reach(NamedTuple):
+    """How far directions go: arrays (K,), as in `Lines`."""
+
+    size: FloatArray  # the largest |x| that moves
+    scale: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+def reach(directions: Sequence[Direction], inputs: Sequence[Array], limits: Sequence[tuple[float, float]]) -> Reach:
+    """How far every input may be moved along some directions, within its limits."""
+    size = np.array([d.largest(inputs) for d in directions])
+    borders = [d.borders(inputs, limits) for d in directions]
+    low, high = np.array([low for low, _ in borders]), np.array([high for _, high in borders])
+    return Reach(size, 2.0 ** np.floor(np.log2(np.maximum(size, 1.0))), low, high)

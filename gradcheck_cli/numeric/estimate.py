@@ -41,16 +41,12 @@ class Samples(NamedTuple):
     level: FloatArray  # (R, E) what rounding is relative to: |f|, or the norm of w_i f_i over the i that moved
 
 
-class Curves(Protocol):
-    """K curves t -> f(x + t v_k) in R^E, evaluated on demand, each at its own t."""
+class Lines(Protocol):
+    """K lines x + t v_k: how far they go, and what a step along them is."""
 
     @property
     def scale(self) -> FloatArray:
         """(K,) unit of a step: 2^floor(log2 max(|x|, 1)) over the entries that move."""
-
-    @property
-    def size(self) -> FloatArray:
-        """(K,) the largest |x| over the entries that move; 0 where all are 0."""
 
     @property
     def epsilon(self) -> float:
@@ -63,6 +59,14 @@ class Curves(Protocol):
     @property
     def high(self) -> FloatArray:
         """(K,) the largest."""
+
+
+class Curves(Lines, Protocol):
+    """K curves t -> f(x + t v_k) in R^E, evaluated on demand, each at its own t."""
+
+    @property
+    def size(self) -> FloatArray:
+        """(K,) the largest |x| over the entries that move; 0 where all are 0."""
 
     def __call__(self, rows: IntArray, t: FloatArray) -> Samples:
         """Evaluate curve rows[r] at t[r], for each r."""

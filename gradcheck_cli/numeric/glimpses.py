@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.blocks import BLOCK, blocks
-from gradcheck_cli.numeric.direction import Direction
+from gradcheck_cli.numeric.direction import Direction, reach
 from gradcheck_cli.numeric.estimate import FloatArray
 from gradcheck_cli.numeric.points import Points
 
@@ -58,12 +58,8 @@ class Glimpses:
     ) -> None:
         self.points, self.groups, self.weights, self._insisting = points, groups, weights, insisting
         self.directions = [d for group in groups for d in group.directions]
-        dtypes = {*(points.inputs[p].dtype for d in self.directions for p, _ in d.moves), *points.dtypes}
-        self.epsilon = max((float(np.finfo(d).eps) for d in dtypes), default=2.0**-52)
-        size = np.array([d.largest(points.inputs) for d in self.directions])
-        self.scale = 2.0 ** np.floor(np.log2(np.maximum(size, 1.0)))
-        borders = np.array([d.borders(points.inputs, limits) for d in self.directions])
-        self.low, self.high = borders[:, 0], borders[:, 1]
+        self.epsilon = points.epsilon(self.directions)
+        _, self.scale, self.low, self.high = reach(self.directions, points.inputs, limits)
         self._reuses = False  # whether outputs are views of what is moved, or of a buffer that forward uses again
 
     def __call__(self, unit: FloatArray, steps: Sequence[int], one_sided: bool = False) -> Differences:

@@ -56,6 +56,11 @@ class Points:
         """How many points are best asked for at a time."""
         return max(_CHUNK // max(self._size, 1) if self.stacks else _FEW // max(self.base.size, 1), 1)
 
+    def epsilon(self, directions: Sequence[Direction]) -> float:
+        """Spacing of 1.0 in the coarsest dtype of what moves and of what comes out."""
+        dtypes = {*(self.inputs[p].dtype for d in directions for p, _ in d.moves), *self.dtypes}
+        return max((float(np.finfo(dtype).eps) for dtype in dtypes), default=2.0**-52)
+
     @cached_property
     def _size(self) -> int:
         return self.base.size + sum(x.size for x in self.inputs)
@@ -138,9 +143,10 @@ class Points:
         return moved.view()
 
     def _copy(self, position: int, entry: int) -> Array:
-        """A copy of an input of which one entry is about to change: a large one is mended where it was changed before.
+        """A copy of an input of which one entry is about to change.
 
-        A forward that changed more of a small one would not be found out.
+        A large one is the copy of before, mended where that was changed: a forward leaves its inputs alone, or else the
+        oracle copies them.
         """
         x = self.inputs[position]
         if x.size <= _SMALL:

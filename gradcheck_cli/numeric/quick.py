@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.numeric.estimate import FloatArray
+from gradcheck_cli.numeric.estimate import FloatArray, Lines
 from gradcheck_cli.numeric.extrapolate import CENTRAL
 from gradcheck_cli.numeric.glimpses import Differences
 
@@ -58,24 +58,8 @@ FRUGAL = (Plan(USUAL.steps[:1], truncation=0.0), Plan(USUAL.steps[1:], more=True
 PLANS = (USUAL, FINER)
 
 
-class Glimpsed(Protocol):
+class Glimpsed(Lines, Protocol):
     """K curves whose differences can be had."""
-
-    @property
-    def scale(self) -> FloatArray:
-        """(K,) unit of a step: the largest |x| that moves, or 1."""
-
-    @property
-    def low(self) -> FloatArray:
-        """(K,) where they end, below 0."""
-
-    @property
-    def high(self) -> FloatArray:
-        """(K,) and above."""
-
-    @property
-    def epsilon(self) -> float:
-        """Spacing of 1.0 in what computes them."""
 
     def __call__(self, unit: FloatArray, steps: Sequence[int], one_sided: bool) -> Differences:
         """Over t = unit * 2^-step."""
