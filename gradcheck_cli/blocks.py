@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 BLOCK = 2**15  # entries: a few such arrays fit into a cache of the second level
+_FEW = 2**12  # entries up to which it costs less to write |x| down than to look at x twice
 
 # The C library gives large arrays back to the system, and every page that comes anew costs more than the arithmetic on
 # it; having freed one of 16 MiB (that nobody wrote to), it keeps smaller ones for the next that asks. Without this a
@@ -27,9 +28,9 @@ def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
 
 def largest(x: Array) -> float:
     """The largest |x|; NaN where one is, 0 of nothing."""
-    if 0 < x.size <= BLOCK:
-        return float(np.abs(x).max())
-    return max((float(np.max(np.abs(part))) for (part,) in blocks(x)), default=0.0, key=_nan_first)
+    if x.size <= _FEW or x.dtype.kind != "f":
+        return float(np.abs(x).max(initial=0.0))
+    return float(np.maximum(x.max(), -x.min()))
 
 
 def largest_finite(x: Array) -> float:
@@ -40,10 +41,6 @@ def largest_finite(x: Array) -> float:
 
 def largest_gap(a: Array, b: Array) -> float:
     """The largest |a - b| of two arrays of one shape; NaN where one is, 0 of nothing."""
-    if 0 < a.size <= BLOCK:
-        return float(np.abs(a - b).max())
-    return max((float(np.max(np.abs(p - q))) for p, q in blocks(a, b)), default=0.0, key=_nan_first)
-
-
-def _nan_first(value: float) -> float:
-    return np.inf if value != value else value  # noqa: PLR0124 (NaN is what differs from itself)
+    if a.size <= BLOCK:
+        return float(np.abs(a - b).max(initial=0.0))
+    return float(np.max([largest(p - q) for p, q in blocks(a, b)]))

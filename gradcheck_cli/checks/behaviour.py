@@ -25,8 +25,9 @@ Gradients = Mapping[int, Array]
 _LAST = 64.0  # roundings of the largest entry that no answer is held to
 _HALF_OF_THE_DIGITS = 2.0**-26 / 8  # a floor counts _FLOORS times
 _FLOORS = 8.0  # times backward's estimated rounding: the estimate of six draws may be short of the largest of many
-# A negative factor tells |g| and g * g apart from g, a large one a gradient that is clipped.
+# A negative factor tells |g| and g * g apart from g, a large one a gradient that is clipped, a small one what is cut off.
 _FACTORS = (-0.5, 1024.0)
+_AT_ONCE = (-1024.0, 0.5)
 
 
 class _Difference(NamedTuple):
@@ -41,16 +42,36 @@ class _Difference(NamedTuple):
 def check_behaviour(case: Case, gradients: Gradients, floors: Callable[[], Gradients]) -> list[Finding]:
     """At most one finding per input: what comes later may be the consequence of what came first.
 
-    `floors` are measured only if something differs by more than the least that rounding may do.
+    Most backwards obey every law at once; only of others is each asked by itself, and are `floors` measured.
     """
-    natural = case.natural_slope
-    least = {p: np.asarray(least_rounding(case, p, g, natural)[1]) for p, g in gradients.items()}
     found: dict[int, Finding] = {}
-    if not any(_all(case, gradients, least)):
-        return []
-    for finding, position in _all(case, gradients, floors()):
-        found.setdefault(position, finding)
+    if not _obeys(case, gradients):
+        for finding, position in _all(case, gradients, floors()):
+            found.setdefault(position, finding)
     return list(found.values())
+
+
+def _obeys(case: Case, gradients: Gradients) -> bool:
+    """Whether B(a w + b u) = a B(w) + b B(u), up to the least that rounding may do; u is w, turned around.
+
+    Whatever has a memory, or no need of its cotangent, or is linear in C order alone, fails this as well.
+    """
+    (far, near), natural = _AT_ONCE, case.natural_slope
+    cotangents = [near * w.reshape(-1)[::-1].reshape(w.shape) for w in case.cotangents]
+    expected, allowed = {}, {}
+    alone = again(case, cotangents=cotangents, layout=None if case.layout == "C" else "C")
+    for p, g in gradients.items():
+        if p not in alone or alone[p].shape != g.shape:
+            return False
+        allowed[p] = _FLOORS * abs(far) * least_rounding(case, p, g, natural)[1] + _last(alone[p])
+        expected[p] = far * g
+        expected[p] += alone.pop(p)
+    for i, w in enumerate(case.cotangents):
+        cotangents[i] = np.asarray(far * w + cotangents[i], w.dtype)
+    together = again(case, cotangents=cotangents)
+    return together.keys() == gradients.keys() and all(
+        g.shape == expected[p].shape and largest_gap(g, expected[p]) <= allowed[p] for p, g in together.items()
+    )
 
 
 def _all(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[Finding, int]]:
@@ -125,14 +146,13 @@ def _scaled(case: Case, gradients: Gradients, floors: Gradients, factor: float) 
 def _added(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[Finding, int]]:
     what, others = _other_cotangents(case)
     alone = again(case, cotangents=others)
-    others = [w + u for w, u in zip(case.cotangents, others, strict=True)]
-    together = again(case, cotangents=others)
-    del others
     # What is added may be large where the gradient is small, and rounds in its own dtype.
     epsilons = {p: float(np.finfo(case.inputs[p].dtype).eps) for p in alone}
     wider = {p: 2 * floors[p] + _last(alone[p], epsilons[p]) for p in alone.keys() & gradients.keys()}
+    # Added before backward is called again, which may return the same buffer.
     added = {p: gradients[p] + alone.pop(p) for p in wider if alone[p].shape == gradients[p].shape}
-    for d in _differences(together, added, wider):
+    others = [w + u for w, u in zip(case.cotangents, others, strict=True)]
+    for d in _differences(again(case, cotangents=others), added, wider):
         yield _finding(
             case,
             d,
