@@ -164,12 +164,16 @@ def _spreads(position: int, gradient: Array, moved: Moved) -> Array:
 
 
 def _moved(case: Case, turn: int, ulps: float) -> dict[int, Array]:
-    """The gradients, as real arrays, when inputs, outputs and cotangents move by so many ulps, up or down."""
+    """The gradients, as real arrays, when inputs, outputs and cotangents move by so many ulps, up or down.
+
+    They are copies: several are kept, and backward may use its memory again.
+    """
     assert case.outputs is not None
     outputs = Outputs(tuple(_nudge(y, turn, ulps) for y in case.outputs.arrays), case.outputs.several)
     inputs = [lay_out(_nudge(x, turn, ulps), case.layout) for x in case.inputs]
     cotangents = [lay_out(_nudge(g, turn, ulps), case.layout) for g in case.cotangents]
-    return _real_arrays(case, _call(replace(case, outputs=outputs), inputs, cotangents, once=False).entries)
+    returned = _call(replace(case, outputs=outputs), inputs, cotangents, once=False)
+    return {p: g.copy() for p, g in _real_arrays(case, returned.entries).items()}
 
 
 def _real_arrays(case: Case, entries: Sequence[Any]) -> dict[int, Array]:

@@ -11,6 +11,8 @@ import numpy as np
 
 from gradcheck_cli.errors import Terminated
 
+_IGNORED = ("ignore", None, Warning, None, 0)  # what warnings.simplefilter("ignore") puts first
+
 
 class Escaped(Exception):  # noqa: N818 (named for what happened, not for what it is)
     """An op raised what `except Exception` does not catch, such as SystemExit; its `__cause__` is the original."""
@@ -33,6 +35,10 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence NumPy's and Python's warnings: at the edges that are tried on purpose they say nothing new."""
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    with np.errstate(all="ignore"):
+        if warnings.filters and warnings.filters[0] == _IGNORED:  # Within another: the rest takes four times as long.
+            yield
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield

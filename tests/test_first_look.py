@@ -81,7 +81,7 @@ class Glimpsed:
         self.low, self.high = np.full(x.shape, -np.inf), np.full(x.shape, np.inf)
         self.scale = 2.0 ** np.floor(np.log2(np.maximum(np.abs(x), 1)))
 
-    def __call__(self, unit: Array, steps: Sequence[int], one_sided: bool = False) -> Differences:
+    def __call__(self, unit: Array, steps: Sequence[int], one_sided: bool = False, alone: bool = False) -> Differences:
         t = np.array([unit * 2.0**-step for step in steps])
         here, ahead, behind = (self.function(x) for x in (self.x, self.x + t, self.x - t))
         level, bend = np.hypot(ahead[0], behind[0]), ahead[0] + behind[0] - 2 * here

@@ -78,14 +78,14 @@ def _coarser(case: Case, position: int) -> Array:
 
 def examine(case: Case, judging: Judging) -> CaseResult:
     """Ask every check of a case: at order 2, and where nothing is wrong at order 1, of its backward as well."""
-    first = _examine(case, judging)
-    if judging.order == 1 or not first.inputs or not all(result.judged for result in first.inputs):
-        return first
-    if any(finding.severity > Severity.WARNING for finding in first.findings):
-        return first
-    from gradcheck_cli.checks.second import check_second  # And with it the whole tape.
-
     with quiet():
+        first = _examine(case, judging)
+        if judging.order == 1 or not first.inputs or not all(result.judged for result in first.inputs):
+            return first
+        if any(finding.severity > Severity.WARNING for finding in first.findings):
+            return first
+        from gradcheck_cli.checks.second import check_second  # And with it the whole tape.
+
         results, findings = check_second(case, lambda derived: _examine(derived, judging, behaviour=False))
     return replace(first, inputs=(*first.inputs, *results), findings=(*first.findings, *findings))
 
@@ -107,10 +107,9 @@ def _examine(case: Case, judging: Judging, behaviour: bool = True) -> CaseResult
         found = rounding(case, exact)
         return {p: floor + _coarser(case, p) for p, floor in found.items()} if case.edge else found
 
-    with quiet():
-        odd = check_behaviour(case, exact, floors) if behaviour else []
-        results, wrong = check_values(case, exact, floors, judging)
-        contradictions = _jvp(case, exact, floors) if case.op.jvp else []
+    odd = check_behaviour(case, exact, floors) if behaviour else []
+    results, wrong = check_values(case, exact, floors, judging)
+    contradictions = _jvp(case, exact, floors) if case.op.jvp else []
     # What is not even linear, or not twice the same, has no value to be compared.
     explained = {f.input for f in odd}
     findings += [*odd, *(f for f in wrong if f.input not in explained and (f.input or not explained))]

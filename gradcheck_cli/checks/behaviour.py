@@ -25,7 +25,7 @@ Gradients = Mapping[int, Array]
 _LAST = 64.0  # roundings of the largest entry that no answer is held to
 _HALF_OF_THE_DIGITS = 2.0**-26 / 8  # a floor counts _FLOORS times
 _FLOORS = 8.0  # times backward's estimated rounding: the estimate of six draws may be short of the largest of many
-# A negative factor tells |g| and g * g apart from g, a large one a gradient that is clipped, a small one what is cut off.
+# A negative factor tells |g| and g * g apart from g, a large one what is clipped, a small one what is taken for 0.
 _FACTORS = (-0.5, 1024.0)
 _AT_ONCE = (-1024.0, 0.5)
 

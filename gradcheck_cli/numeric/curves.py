@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.blocks import BLOCK, blocks
+from gradcheck_cli.blocks import blocks
 from gradcheck_cli.numeric.direction import Direction, reach
 from gradcheck_cli.numeric.estimate import ComplexArray, FloatArray, IntArray, Samples
-from gradcheck_cli.numeric.points import Function, Points, Stacked, flat
+from gradcheck_cli.numeric.points import LARGE, Function, Points, Stacked, flat
 
 Array = NDArray[Any]
 
@@ -41,7 +41,8 @@ class ForwardCurves:
         self._points = points or around(forward, inputs, 1 if weights is None else weights.size)
         self._base = self._points.base
         self.epsilon = self._points.epsilon(self._directions)
-        self.size, self.scale, self.low, self.high = reach(self._directions, self._points.inputs, limits)
+        far = reach(self._directions, self._points.inputs, limits, self._points.largest)
+        self.size, self.scale, self.low, self.high = far
         self._touched: dict[int, FloatArray] = {}
 
     def __call__(self, rows: IntArray, t: FloatArray) -> Samples:
@@ -50,7 +51,7 @@ class ForwardCurves:
         samples = Samples(np.empty(len(rows)), np.empty((len(rows), width)), np.empty((len(rows), width)))
         for part, outputs, moved_by in self._points.at(self._directions, rows, t):
             samples.t[part] = moved_by
-            if self._weights is not None and outputs.shape[1] > BLOCK:  # The rough level costs half the passes.
+            if self._weights is not None and outputs.shape[1] > LARGE:  # The rough level costs half the passes.
                 single = self._directions[int(rows[part][0])].entry is not None
                 value, squares = _weigh(outputs[0], self._base, self._weights, single)
                 samples.value[part], samples.level[part] = value, np.sqrt(squares)

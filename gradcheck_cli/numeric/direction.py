@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.blocks import blocks, largest
+from gradcheck_cli.blocks import blocks
 from gradcheck_cli.numeric.estimate import FloatArray
 
 Array = NDArray[Any]
@@ -42,9 +42,9 @@ class Direction(NamedTuple):
         total = weighed.dot({position: np.abs(size) ** power for position, size in sizes.items()})
         return float(total ** (1 / power))
 
-    def largest(self, inputs: Sequence[Array]) -> float:
-        """The largest |x| over the entries that move."""
-        moving = (abs(inputs[p].item(s)) if isinstance(s, int) else largest(inputs[p]) for p, s in self.moves)
+    def largest(self, inputs: Sequence[Array], sizes: Callable[[int], float]) -> float:
+        """The largest |x| over the entries that move; `sizes` are those of whole inputs."""
+        moving = (abs(inputs[p].item(s)) if isinstance(s, int) else sizes(p) for p, s in self.moves)
         return max([0.0, *moving])  # in this order: NaN is no size
 
     def borders(self, inputs: Sequence[Array], limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -73,9 +73,14 @@ class Reach(NamedTuple):
     high: FloatArray
 
 
-def reach(directions: Sequence[Direction], inputs: Sequence[Array], limits: Sequence[tuple[float, float]]) -> Reach:
-    """How far every input may be moved along some directions, within its limits."""
-    size = np.array([d.largest(inputs) for d in directions])
+def reach(
+    directions: Sequence[Direction],
+    inputs: Sequence[Array],
+    limits: Sequence[tuple[float, float]],
+    sizes: Callable[[int], float],
+) -> Reach:
+    """How far every input may be moved along some directions, within its limits; `sizes` are the largest |x|."""
+    size = np.array([d.largest(inputs, sizes) for d in directions])
     borders = [d.borders(inputs, limits) for d in directions]
     low, high = np.array([low for low, _ in borders]), np.array([high for _, high in borders])
     return Reach(size, 2.0 ** np.floor(np.log2(np.maximum(size, 1.0))), low, high)

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.blocks import BLOCK, blocks
+from gradcheck_cli.blocks import blocks
 from gradcheck_cli.numeric.direction import Direction, reach
 from gradcheck_cli.numeric.estimate import FloatArray
-from gradcheck_cli.numeric.points import Points
+from gradcheck_cli.numeric.points import LARGE, Points
 
 Array = NDArray[Any]
 Cells = Callable[[FloatArray], FloatArray]  # (rows, outputs) -> (rows, cells): sums of outputs
@@ -59,11 +59,16 @@ class Glimpses:
         self.points, self.groups, self.weights, self._insisting = points, groups, weights, insisting
         self.directions = [d for group in groups for d in group.directions]
         self.epsilon = points.epsilon(self.directions)
-        _, self.scale, self.low, self.high = reach(self.directions, points.inputs, limits)
+        _, self.scale, self.low, self.high = reach(self.directions, points.inputs, limits, points.largest)
         self._reuses = False  # whether outputs are views of what is moved, or of a buffer that forward uses again
 
-    def __call__(self, unit: FloatArray, steps: Sequence[int], one_sided: bool = False) -> Differences:
-        """Differences over t = unit * 2^-step, the largest first; `unit` has one for every direction."""
+    def __call__(
+        self, unit: FloatArray, steps: Sequence[int], one_sided: bool = False, alone: bool = False
+    ) -> Differences:
+        """Differences over t = unit * 2^-step, the largest first; `unit` has one for every direction.
+
+        `alone`, they are all that is asked: level and bend of large outputs may be left 0.
+        """
         sides = np.array([[2.0**-step, -(2.0**-step)][: 1 if one_sided else 2] for step in steps])
         t = sides[:, :, None] * unit
         moved = np.empty(t.shape)
@@ -71,8 +76,10 @@ class Glimpses:
         per = max(self.points.at_once // sides.size, 1)
         for start in range(0, len(unit), per):
             here = slice(start, min(start + per, len(unit)))
-            sight = self._of_one if self.weights.size > BLOCK else self._of_many
-            parts += sight(here, t[:, :, here], moved[:, :, here])
+            if self.weights.size > LARGE:
+                parts += self._of_one(here, t[:, :, here], moved[:, :, here], alone)
+            else:
+                parts += self._of_many(here, t[:, :, here], moved[:, :, here])
         return Differences(
             np.concatenate([part.change for part in parts], axis=1) if len(parts) > 1 else parts[0].change,
             moved[:, 0] if one_sided else moved[:, 0] - moved[:, 1],
@@ -92,17 +99,19 @@ class Glimpses:
         outputs = outputs.reshape(*t.shape, -1)
         for group, part in self._groups(here):
             seen = outputs[:, :, part]
-            value = self._weighed(seen - self.points.base, group.cells)
+            moves = seen - self.points.base
+            value = self._weighed(moves, group.cells)
             # What moved furthest shows how large the numbers are that were rounded.
-            squares = np.square(seen[0] * self.weights)
-            single = [d.entry is not None for d in self.directions[here][part]]
-            if any(single):  # Most outputs have nothing to do with one entry.
-                squares[:, single] *= seen[0][:, single] != self.points.base
+            level = seen[0] * self.weights
+            single = np.array([d.entry is not None for d in self.directions[here][part]])
+            if single.any():  # Most outputs have nothing to do with one entry.
+                level *= moves[0] != 0 if single.all() else (moves[0] != 0) | ~single[:, None]
             ahead, behind = value[:, 0], value[:, 1] if t.shape[1] == 2 else 0.0
             change, bend = ahead - behind, value[0].sum(axis=0)
-            yield _Part(change.reshape(len(t), -1), _summed(squares, group.cells).sum(axis=0), bend)
+            level *= level
+            yield _Part(change.reshape(len(t), -1), _summed(level, group.cells).sum(axis=0), bend)
 
-    def _of_one(self, here: slice, t: FloatArray, moved: FloatArray) -> Iterator[_Part]:
+    def _of_one(self, here: slice, t: FloatArray, moved: FloatArray, alone: bool) -> Iterator[_Part]:
         """The same for one direction and so many outputs that points are looked at two by two."""
         direction, (group, _) = self.directions[here.start], next(self._groups(here))
         changes: list[FloatArray] = []
@@ -113,7 +122,8 @@ class Glimpses:
             if group.cells:
                 seen = self._in_cells(first, second, group.cells)
             else:
-                seen = self._in_blocks(first, second, single=direction.entry is not None, value_only=place > 0)
+                single, value_only = direction.entry is not None, alone or place > 0
+                seen = self._in_blocks(first, second, single, value_only)
             changes.append(seen.change)
             if place == 0:
                 _, squares, bend = seen
@@ -150,17 +160,15 @@ class Glimpses:
         """The same over all outputs, block by block; along a `single` entry over what that moves, and unbent."""
         change = squares = bend = 0.0
         for w, a, b, f in blocks(self.weights, first, second, self.points.base):
-            if single and (a == b).all():
-                continue
-            difference = a - b
-            change += float(difference @ w)
+            # Most outputs have nothing to do with one entry.
+            at = np.flatnonzero(a != b) if single else slice(None)
+            weights, ahead, behind = w[at], a[at], b[at]
+            change += float((ahead - behind) @ weights)
             if value_only:
                 continue
-            for outputs in (a, b):
-                here = outputs * w
-                if single:  # Most outputs have nothing to do with one entry.
-                    here *= difference != 0
-                squares += float(here @ here)
+            for outputs in (ahead, behind):
+                weighed = outputs * weights
+                squares += float(weighed @ weighed)
             if not single:
                 bend += float((a + b - 2 * f) @ w)
         return _Part(*(np.array([[total]]) for total in (change, squares, bend)))

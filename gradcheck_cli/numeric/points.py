@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.blocks import blocks
+from gradcheck_cli.blocks import blocks, largest
 from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import FloatArray, IntArray
 
@@ -21,7 +21,7 @@ Stacked = Callable[[Sequence[Array], Sequence[bool], int], FloatArray]
 
 _CHUNK = 2**17  # values that are worked on at once: 1 MiB, which stays in the cache
 _ROUNDINGS = 16.0
-_FEW = 2**15  # the same of outputs, where nothing is gained by more
+LARGE = 2**15  # the same of outputs, where nothing is gained by more; of as many, few points are kept at a time
 _SMALL = 2**13  # values of one point beyond which a call of its own costs next to nothing
 
 
@@ -45,6 +45,7 @@ class Points:
     proven: dict[tuple[bool, ...], bool] = field(default_factory=dict)
     # Where large inputs are displaced again and again, and which entry is off there: None where all are.
     scratch: dict[int, tuple[Array, int | None]] = field(default_factory=dict)
+    sizes: dict[int, float] = field(default_factory=dict)  # what `largest` found
 
     @property
     def stacks(self) -> bool:
@@ -54,7 +55,13 @@ class Points:
     @property
     def at_once(self) -> int:
         """How many points are best asked for at a time."""
-        return max(_CHUNK // max(self._size, 1) if self.stacks else _FEW // max(self.base.size, 1), 1)
+        return max(_CHUNK // max(self._size, 1) if self.stacks else LARGE // max(self.base.size, 1), 1)
+
+    def largest(self, position: int) -> float:
+        """The largest |x| of one input."""
+        if position not in self.sizes:
+            self.sizes[position] = largest(self.inputs[position])
+        return self.sizes[position]
 
     def epsilon(self, directions: Sequence[Direction]) -> float:
         """Spacing of 1.0 in the coarsest dtype of what moves and of what comes out."""

@@ -61,14 +61,14 @@ PLANS = (USUAL, FINER)
 class Glimpsed(Lines, Protocol):
     """K curves whose differences can be had."""
 
-    def __call__(self, unit: FloatArray, steps: Sequence[int], one_sided: bool) -> Differences:
-        """Over t = unit * 2^-step."""
+    def __call__(self, unit: FloatArray, steps: Sequence[int], one_sided: bool, alone: bool) -> Differences:
+        """Over t = unit * 2^-step; level and bend are not asked for where differences `alone` are."""
 
 
 class Look(NamedTuple):
     """Slopes (C,), how far they may be off, and what they are made of: quotients over steps (S, C) and their noise.
 
-    `bend` (C,) is how far a one-sided quotient over the first step is from the central one.
+    `bend` (C,) is how far a one-sided quotient over the first step is from the central one, `level` as in Differences.
     """
 
     value: FloatArray
@@ -76,12 +76,15 @@ class Look(NamedTuple):
     quotients: FloatArray
     noise: FloatArray
     bend: FloatArray
+    level: FloatArray
     steps: tuple[int, ...]
 
     def of(self, columns: NDArray[np.bool_] | slice) -> Look:
         """Some of the columns."""
-        quotients, noise = self.quotients[:, columns], self.noise[:, columns]
-        return Look(self.value[columns], self.bar[columns], quotients, noise, self.bend[columns], self.steps)
+        of_steps = (self.quotients[:, columns], self.noise[:, columns])
+        return Look(
+            self.value[columns], self.bar[columns], *of_steps, self.bend[columns], self.level[columns], self.steps
+        )
 
 
 def look(curves: Glimpsed, plan: Plan = USUAL, before: Look | None = None) -> Look:
@@ -89,23 +92,25 @@ def look(curves: Glimpsed, plan: Plan = USUAL, before: Look | None = None) -> Lo
     with np.errstate(all="ignore"):
         # Steps of 1/8 of the room up to a border, or less: log has its pole there.
         unit = np.minimum(curves.scale, 2.0 ** np.floor(np.log2(np.minimum(curves.high, -curves.low))))
-        seen = curves(unit, plan.steps, plan.one_sided)
+        further = before if plan.more else None
+        seen = curves(unit, plan.steps, plan.one_sided, alone=further is not None)
         widths = seen.width
         if len(seen.columns) != seen.change.shape[1]:
             widths = np.repeat(widths, seen.columns, axis=1)
         quotients = seen.change / widths
-        noise = 2 * _ROUNDINGS * curves.epsilon * seen.level / widths
+        level = further.level if further else seen.level
+        noise = 2 * _ROUNDINGS * curves.epsilon * level / widths
         bend, steps = np.abs(seen.bend / widths[0]), plan.steps
-        if plan.more and before:
-            quotients, noise = np.concatenate([before.quotients, quotients]), np.concatenate([before.noise, noise])
-            bend, steps = before.bend, before.steps + steps
+        if further:
+            quotients, noise = np.concatenate([further.quotients, quotients]), np.concatenate([further.noise, noise])
+            bend, steps = further.bend, further.steps + steps
         if plan.truncation is None:
             value, bar = extrapolate(quotients, noise)
         else:
             last = weights(len(quotients))
             value, bar = last @ quotients, np.abs(last) @ noise + plan.truncation
     bar[~np.isfinite(bar)] = np.inf
-    return Look(value, bar, quotients, noise, bend, steps)
+    return Look(value, bar, quotients, noise, bend, level, steps)
 
 
 def extrapolate(entries: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
