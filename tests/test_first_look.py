@@ -352,6 +352,22 @@ def test_a_stacked_call_that_does_not_reproduce_the_output_is_not_trusted() -> N
     assert not examine(case, Judging()).findings
 
 
+def test_that_x_itself_is_reproduced_proves_nothing() -> None:
+    """At zeros every mean is 0, though with an axis in front this forward centres a sample, not each of its groups."""
+
+    def centred(x: Array) -> Array:
+        groups = x.reshape(len(x), 2, -1)
+        return np.asarray(groups - groups.mean(axis=-1, keepdims=True)).reshape(x.shape)
+
+    points = oracle_of(
+        case_of(Op(centred, lambda grad, *_: centred(grad), "(b,4)->(b,4)", name="op"), np.zeros((2, 4)))
+    ).points
+
+    for t in (0.0, 0.5):
+        outputs, _ = points.outputs([Direction(((0, 1),))], np.zeros(2, int), np.full(2, t))
+        assert outputs[0].tolist() == [-t / 2, t / 2, 0, 0, 0, 0, 0, 0]
+
+
 def sum_of_a_vector(x: Array) -> Any:
     """Of nothing else: with an axis in front it raises."""
     (_,) = x.shape
