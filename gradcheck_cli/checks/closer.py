@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.checks.directions import coordinates, directions_of, joint
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.generalised import at_an_edge, forgive
+from gradcheck_cli.checks.hidden import excuse
 from gradcheck_cli.checks.judgement import Judgement, judge
 from gradcheck_cli.checks.locate import suspects
 from gradcheck_cli.checks.oracle import Oracle
@@ -79,9 +80,9 @@ class _CloseLook:
             self._judge_finite(position, self.judgement.take(list(self.rows[position])))
 
     def judge_jointly(self) -> None:
-        """Every input by the same step; only a failure tells anything new."""
+        """Every input by the same step; it tells nothing new of one that is wrong or cannot be judged by itself."""
         asked = bool(self.asked) and self.case.edge not in SCALES
-        if not asked or any(f.severity >= Severity.FAILURE for f in self.findings):
+        if not asked or any(f.severity >= Severity.FAILURE or f.code == "GC501" for f in self.findings):
             return
         together = self.judgement.take([len(self.judgement.directions) - 1])
         if together.wrong.any():
@@ -195,7 +196,10 @@ class _CloseLook:
         self._add("GC501", cause, Severity.INCONCLUSIVE, name, message)
 
     def _judge(self, directions: list[Direction]) -> Judgement:
-        return judge(self.oracle, directions, self.gradients, self.floors, self.judging.tolerances)
+        judgement = judge(self.oracle, directions, self.gradients, self.floors, self.judging.tolerances)
+        if self.judging.tolerances or not judgement.wrong.any():
+            return judgement
+        return excuse(self.oracle, judgement)
 
     def _add(
         self,

@@ -50,16 +50,16 @@ class Oracle:
         """
         x = self.inputs[position]
         signs = np.where(np.arange(x.size) % 2, 1, -1).reshape(x.shape)
-        start = self._weighed(self.inputs)
+        start = self.weighed(self.inputs)
         for step in _STEPS:
             moved = [*self.inputs]
             moved[position] = x + np.asarray(step * signs, x.dtype)
-            change = np.abs(self._weighed(moved) - start) / step
+            change = np.abs(self.weighed(moved) - start) / step
             if np.all(np.isfinite(change)):
                 return float(np.max(change, initial=0.0))
         return 0.0
 
-    def _weighed(self, inputs: Sequence[Array]) -> Array:
+    def weighed(self, inputs: Sequence[Array]) -> Array:
         """Every output times its cotangent, flat; NaN where forward fails."""
         try:
             weighed: Array = self.weights * np.concatenate([y.reshape(-1) for y in self.forward(inputs)])

@@ -47,6 +47,11 @@ class Direction(NamedTuple):
         moving = (abs(inputs[p].item(s)) if isinstance(s, int) else sizes(p) for p, s in self.moves)
         return max([0.0, *moving])  # in this order: NaN is no size
 
+    @property
+    def extent(self) -> float:
+        """The sum of all |v_i|."""
+        return sum(1.0 if isinstance(step, int) else float(np.abs(step).sum()) for _, step in self.moves)
+
     def borders(self, inputs: Sequence[Array], limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
         """The range of t in which every moving input of x + t v stays within its limits."""
         low, high = -np.inf, np.inf
