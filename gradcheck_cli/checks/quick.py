@@ -23,7 +23,7 @@ from gradcheck_cli.edges.values import SCALES
 from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.glimpses import Glimpses
 from gradcheck_cli.numeric.points import Unstacked
-from gradcheck_cli.numeric.quick import FRUGAL, PLANS, USUAL, Look, Plan, fewer, look
+from gradcheck_cli.numeric.quick import CLOSE, FRUGAL, PLANS, USUAL, Look, Plan, fewer, look
 
 Array = NDArray[Any]
 
@@ -32,6 +32,7 @@ _ALL = 16  # entries up to which each is asked by itself
 _COLOURS, _CELLS = 4, 4096  # directions and entries of a Jacobian that is had whole where loops make it that sparse
 _AT_ONCE = 2**22  # values that are kept for one look
 _ROUGHER = 100.0  # how much less finely single entries are asked: four calls each tell an exp to 1e-8
+_CALLS = 8  # that single entries may take beside a random direction: to look twice costs more
 _MANY = 50  # points in one call: fewer are so large that each matters
 _DOUBLE = {np.dtype(np.float64)}
 
@@ -114,7 +115,8 @@ class Looks:
         jointly = len(positions) > 1 and bool(self.case.edge) and self.case.edge not in SCALES
         if jointly:
             asked.append(self.questions.along([joint(self.case, positions)]))
-        answers = self.ask(asked)
+        one_step = self.plans is PLANS and not whole and self.seems_linear(positions)
+        answers = self.ask(asked, FRUGAL if one_step else self.plans)
         if jointly and not answers.pop().agree.all():
             return {}
         first = dict(zip([*whole, *singly], answers, strict=True))
@@ -131,7 +133,17 @@ class Looks:
     def fits(self, singly: Mapping[int, Sequence[Direction]]) -> bool:
         """Whether single entries are best asked in the same call as the direction through all of them."""
         count, points = sum(1 + len(entries) for entries in singly.values()), self.oracle.points
-        return self.stacks and all(singly.values()) and 2 * len(USUAL.steps) * count <= points.at_once
+        return self.stacks and all(singly.values()) and 2 * len(USUAL.steps) * count <= _CALLS * points.at_once
+
+    def seems_linear(self, positions: Sequence[int]) -> bool:
+        """Whether <g, x> = <w, f> for all inputs, as for what is linear in each of them: one step shows it then.
+
+        So it is for a relu, which is not: that costs a second look.
+        """
+        oracle = self.oracle
+        total = float(oracle.weights @ oracle.points.base)
+        products = [float(np.vdot(self.gradients[p], oracle.inputs[p])) for p in positions]
+        return all(abs(product - total) <= CLOSE * abs(total) for product in products)
 
     def entry_by_entry(
         self,
