@@ -27,7 +27,7 @@ from gradcheck_cli.checks.structure import check_structure, usable
 from gradcheck_cli.checks.value import Judging, check_values
 
 Check = Callable[[], bool]
-_TURNS = 4
+_TURNS, _WARM = 4, 0.01  # seconds
 
 
 def ours(op: PeerOp, mode: str = "auto", wrong: float = 0.0) -> Check:
@@ -194,14 +194,19 @@ def _planted_autograd(op: PeerOp, wrong: float) -> Any:
 
 
 def medians_ms(checks: dict[str, Check], repeat: int, budget: float = 4.0) -> dict[str, float]:
-    """The median of several runs, fewer where they take long; in turn, so that a busy moment hits all of them."""
+    """The median of several runs, fewer where they take long; in turn, so that a busy moment hits all of them.
+
+    Whoever's turn it is runs for a moment before it is timed: the caches are full of another's code.
+    """
     times: dict[str, list[float]] = {tool: [] for tool in checks}
     for _ in range(_TURNS):
         for tool, check in checks.items():
             own = times[tool]
             if len(own) >= 3 and sum(own) > budget:
                 continue
-            check()
+            start = time.perf_counter()
+            while time.perf_counter() - start < _WARM:
+                check()
             for _ in range(-(-repeat // _TURNS)):
                 start = time.perf_counter()
                 check()
