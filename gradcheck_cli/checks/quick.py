@@ -23,7 +23,7 @@ from gradcheck_cli.edges.values import SCALES
 from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.glimpses import Glimpses
 from gradcheck_cli.numeric.points import Unstacked
-from gradcheck_cli.numeric.quick import CLOSE, FRUGAL, PLANS, USUAL, Look, Plan, fewer, look
+from gradcheck_cli.numeric.quick import CLOSE, FRUGAL, ONE_STEP, PLANS, USUAL, Look, Plan, fewer, look
 
 Array = NDArray[Any]
 
@@ -103,11 +103,13 @@ class Looks:
         finally:
             self.insisting = False
 
-    def _agreements(self, positions: Sequence[int]) -> dict[int, Agreement]:
+    def _agreements(self, positions: Sequence[int], hopeful: bool = True) -> dict[int, Agreement]:
+        """The same; `hopeful` that what seems to be linear is."""
         colours = {position: self.colours(position) for position in positions}
         whole = {p: c for p, c in colours.items() if c and c.count == 1}
         singly = {p: self.single_entries(p, c) for p, c in colours.items() if p not in whole}
-        at_once = self.fits(singly)
+        linear = hopeful and not whole and all(singly.values()) and self.seems_linear(positions)
+        at_once = linear or self.fits(singly)
         asked = [self.questions.in_cells(c, range(1)) for c in whole.values()]
         for p, entries in singly.items():
             asked.append(self.questions.along([through_all(self.case, p), *(entries if at_once else ())]))
@@ -115,8 +117,9 @@ class Looks:
         jointly = len(positions) > 1 and bool(self.case.edge) and self.case.edge not in SCALES
         if jointly:
             asked.append(self.questions.along([joint(self.case, positions)]))
-        one_step = self.plans is PLANS and not whole and self.seems_linear(positions)
-        answers = self.ask(asked, FRUGAL if one_step else self.plans)
+        answers = self.ask(asked, (ONE_STEP,) if linear else self.plans)
+        if linear and not all(answer.agree.all() for answer in answers):
+            return self._agreements(positions, hopeful=False)
         if jointly and not answers.pop().agree.all():
             return {}
         first = dict(zip([*whole, *singly], answers, strict=True))
@@ -136,14 +139,16 @@ class Looks:
         return self.stacks and all(singly.values()) and 2 * len(USUAL.steps) * count <= _CALLS * points.at_once
 
     def seems_linear(self, positions: Sequence[int]) -> bool:
-        """Whether <g, x> = <w, f> for all inputs, as for what is linear in each of them: one step shows it then.
+        """Whether <g, x> = <w, f> for all inputs, as for what is linear in each of them.
 
-        So it is for a relu, which is not: that costs a second look.
+        So it is for a norm, which is not: that costs another look.
         """
+        if self.case.op.gufunc.elementwise:  # Most of these are relus.
+            return False
         oracle = self.oracle
         total = float(oracle.weights @ oracle.points.base)
         products = [float(np.vdot(self.gradients[p], oracle.inputs[p])) for p in positions]
-        return all(abs(product - total) <= CLOSE * abs(total) for product in products)
+        return total != 0 and all(abs(product - total) <= CLOSE * abs(total) for product in products)
 
     def entry_by_entry(
         self,

@@ -53,6 +53,7 @@ class Plan(NamedTuple):
 
 USUAL = Plan((3, 4, 5, 6, 7))  # tanh's tenth order is below rounding, and 2^-7 still 100 times above
 FINER = Plan((7, 8, 9, 10, 11))  # where 1/8 is too far: next to a pole that no domain mentions
+ONE_STEP = Plan(USUAL.steps[:1], truncation=0.0, one_sided=True)  # what is linear agrees, nothing else does by accident
 # Where each point is a call: what is linear agrees at once, and nothing else does by accident.
 FRUGAL = (Plan(USUAL.steps[:1], truncation=0.0), Plan(USUAL.steps[1:], more=True), FINER)
 PLANS = (USUAL, FINER)
