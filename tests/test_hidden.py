@@ -101,6 +101,31 @@ def test_a_wrong_one_is_wrong(op: Op) -> None:
 @pytest.mark.parametrize(
     ("forward", "slope"),
     [
+        (np.abs, lambda x: np.where(np.abs(x) < 0.01, 0, np.sign(x))),
+        (lambda x: np.maximum(x, 0), lambda x: np.where(np.abs(x) < 0.01, 0.5, x > 0)),
+        (lambda x: np.where(x > 0, x, -11 * x), lambda x: np.where(np.abs(x) < 0.01, 0, np.sign(x))),
+    ],
+    ids=["abs", "relu", "steep"],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_bend_nearby_is_no_step(forward: Function, slope: Function, seed: int) -> None:
+    """Across it the slope is another one, too, but so it is inside."""
+    near = Op(
+        forward,
+        lambda grad, out, x: grad * slope(x),
+        "()->()",
+        domain=interval(0.001, 0.009),
+        dtypes=["float64"],
+        name="op",
+    )
+    report = check(near, seed=seed, edges=False)
+
+    assert {finding.code for finding in report.findings} == {"GC201"}
+
+
+@pytest.mark.parametrize(
+    ("forward", "slope"),
+    [
         (np.floor, np.ones_like),
         (lambda x: np.round(8 * x) / 8, np.ones_like),
         (lambda x: x + 1e-3 * np.sin(1000 * x), np.ones_like),

@@ -80,9 +80,9 @@ class _CloseLook:
             self._judge_finite(position, self.judgement.take(list(self.rows[position])))
 
     def judge_jointly(self) -> None:
-        """Every input by the same step; it tells nothing new of one that is wrong or cannot be judged by itself."""
+        """Every input by the same step; it tells nothing new where one is wrong, or moves in steps, by itself."""
         asked = bool(self.asked) and self.case.edge not in SCALES
-        if not asked or any(f.severity >= Severity.FAILURE or f.code == "GC501" for f in self.findings):
+        if not asked or any(f.severity >= Severity.FAILURE or f.cause == "quantised" for f in self.findings):
             return
         together = self.judgement.take([len(self.judgement.directions) - 1])
         if together.wrong.any():

@@ -18,8 +18,8 @@ from gradcheck_cli.numeric.estimate import Outcome
 _HIDDEN = 64.0  # roundings of 1 that a slope may lose: what is lost may change x times as fast as it is large
 _ROWS = 64  # directions of which it is asked whether forward moves in steps
 _WIDTHS = (2.0**-6, 2.0**-10, 2.0**-14)  # of intervals in which it may, in units of what moves
-# How near a claim is to the slope across many steps, and a measured slope to that of one, and the noise of these: all
-# in gaps between the two. Where nothing is hidden, slopes across and inside are one, which cannot be near to both.
+# In gaps between a claim and a measured slope: how near one is to that across many steps, the other to that of each of
+# them, and the noise. Next to a kink slopes inside differ among themselves; elsewhere they are also that across.
 _ACROSS, _INSIDE, _NOISE = 1 / 2, 1 / 8, 1 / 16
 
 
@@ -78,6 +78,6 @@ def _moves_in_steps(oracle: Oracle, judgement: Judgement) -> NDArray[np.bool_]:
     for width in _WIDTHS:
         across, inside, noise = across_and_inside(oracle, judgement.directions, width)
         with np.errstate(all="ignore"):
-            told = (np.abs(across - claimed) <= _ACROSS * gap) & (np.abs(inside - measured) <= _INSIDE * gap)
-            found |= told & (noise <= _NOISE * gap)
+            of_one = np.all(np.abs(inside - measured) <= _INSIDE * gap, axis=0)
+            found |= of_one & (np.abs(across - claimed) <= _ACROSS * gap) & (noise <= _NOISE * gap)
     return found

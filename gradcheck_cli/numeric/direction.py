@@ -49,8 +49,10 @@ class Direction(NamedTuple):
 
     @property
     def extent(self) -> float:
-        """The sum of all |v_i|."""
-        return sum(1.0 if isinstance(step, int) else float(np.abs(step).sum()) for _, step in self.moves)
+        """The sum of all |v_i|, or their norm where v is random: what errors of 1 make of <v, g>, as in `weigh`."""
+        power = 2 if self.random else 1
+        total = sum(1.0 if isinstance(step, int) else float((np.abs(step) ** power).sum()) for _, step in self.moves)
+        return float(total ** (1 / power))
 
     def borders(self, inputs: Sequence[Array], limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
         """The range of t in which every moving input of x + t v stays within its limits."""
