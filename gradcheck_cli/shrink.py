@@ -28,6 +28,7 @@ Array = NDArray[Any]
 TRIES = 64  # cases that are tried, at the most: a count, so that every run finds the same
 SECONDS = 4.0  # and for how long: only a slow forward is stopped by it
 _MOST_ENTRIES = 12  # of an array, up to which its numbers are made simpler one by one
+_LOOKS = 6  # at a case in which randomness may show or not: of one entry, every other mask is like the one before
 
 
 def shrink(finding: Finding, judging: Judging) -> Finding:
@@ -59,6 +60,10 @@ class _Search:
         if case is None or case.error is not None or self.tries <= 0 or time.monotonic() > self.until:
             return False
         self.tries -= 1
+        looks = _LOOKS if self.best.cause == "nondeterministic" else 1
+        return any(self._still_fails(case) for _ in range(looks))
+
+    def _still_fails(self, case: Case) -> bool:
         best = self.best
         for found in examine(case, self.judging).findings:
             if (

@@ -1,5 +1,6 @@
 """Shrinking: the case that a story shows is one that a person would have chosen, and still the same failure."""
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -258,6 +259,21 @@ def test_the_search_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(finding, Judging())
 
     assert 0 < tried["cases"] <= TRIES
+
+
+def test_what_comes_and_goes_is_looked_at_more_than_once() -> None:
+    """A small case in which randomness happens not to show is no proof that it is gone."""
+    calls = itertools.count()
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return grad * (1.5 if x.size == 1 and next(calls) % 13 else 1.0 + 0.1 * (next(calls) % 2))
+
+    def forward(x: Array) -> Array:
+        return x.copy()
+
+    found = shown(check(forward, backward, shapes=[(3, 4)], edges=False, cases=1))
+
+    assert (found.cause, entries(found)) == ("nondeterministic", 1)
 
 
 def test_what_cannot_be_smaller_is_left_alone() -> None:
