@@ -22,8 +22,9 @@ Moved = Sequence[Mapping[int, NDArray[Any]]]
 # gradients, whose pooled spread is known better, are asked less often.
 _TURNS, _FEW_TURNS, _LARGE, _NEAR, _FAR = (1, 1, 1, 1, 1, 1, 0, 0), (1, 1, 1, 0), 4096, 4.0, 4096.0
 # Where moving an input crosses a kink the gradient jumps, and that is no rounding. A jump is as large for FAR ulps as
-# for NEAR ones, a lost digit is 1,024 times as large; spreads below SMALL roundings of the largest number do no harm.
-_LIKE_A_JUMP, _SMALL = 32.0, 1024.0
+# for NEAR ones, a lost digit is 1,024 times as large, and what cancels differs in every turn, while a jump is the same
+# or none; spreads below SMALL roundings of the largest number do no harm.
+_LIKE_A_JUMP, _SMALL, _THE_SAME = 32.0, 1024.0, 1 / 8
 # The largest of six |N(0, s)| is near 1.4 s, and four ulps are eight roundings: twenty deviations of one rounding of
 # everything, for a backward rounds more than once. As much again of the whole gradient's pooled spread, for entries
 # that a few draws leave small by accident.
@@ -146,21 +147,25 @@ def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) 
     largest = max(map(largest_finite, (gradient, *case.cotangents)))
     relative, absolute = least_rounding(case, position, gradient, case.natural_slope)
     with np.errstate(all="ignore"):
-        spreads, distant = _spreads(position, gradient, near), np.max(_spreads(position, gradient, far), axis=0)
+        moves = _moves(position, gradient, near)
+        spreads, distant = np.abs(moves), np.max(np.abs(_moves(position, gradient, far)), axis=0)
         spread = np.max(spreads, axis=0)
-        harmless = np.max(np.where(spreads <= _SMALL * epsilon * largest, spreads, 0.0), axis=0)
-        jumps = ~np.isfinite(spread) | ((spread > harmless) & (distant < _LIKE_A_JUMP * spread))
-        spread = np.where(jumps, harmless, spread)
+        small = spreads <= _SMALL * epsilon * largest
+        harmless = np.max(np.where(small, spreads, 0.0), axis=0)
+        highest = np.max(np.where(small, -np.inf, moves), axis=0)
+        lowest = np.min(np.where(small, np.inf, moves), axis=0)
+        jumps = (spread > harmless) & (distant < _LIKE_A_JUMP * spread) & (highest - lowest <= _THE_SAME * spread)
+        spread = np.where(jumps | ~np.isfinite(spread), harmless, spread)
         pooled = np.sqrt(np.mean(np.square(spread))) if gradient.size else 0.0
         floor: Array = _OWN * spread + _POOLED * pooled + relative * np.abs(gradient) + absolute
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
 
 
-def _spreads(position: int, gradient: Array, moved: Moved) -> Array:
+def _moves(position: int, gradient: Array, moved: Moved) -> Array:
     """How far one gradient moved in each turn; nothing where backward failed."""
     turns = [m[position] for m in moved if position in m and m[position].shape == gradient.shape]
-    spreads: Array = np.abs(np.array(turns or [gradient]) - gradient)
-    return np.nan_to_num(spreads, nan=np.inf, posinf=np.inf)
+    moves: Array = np.array(turns or [gradient]) - gradient
+    return np.nan_to_num(moves, nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
 
 def _moved(case: Case, turn: int, ulps: float) -> dict[int, Array]:

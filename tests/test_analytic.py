@@ -270,6 +270,25 @@ def test_a_kink_is_no_rounding(forward: Function, backward: Function, x: list[fl
     assert np.max(floor_of(case, gradient)) < 1e-12
 
 
+def test_what_cancels_is_no_kink() -> None:
+    """Rounding that is a thousand times as large as usual differs each time; a jump is always the same."""
+
+    def backward(grad: Array, out: Array, x: Array, y: Array) -> tuple[Array, Array]:
+        log = np.log(x / y)
+        return grad * (log - (x - y) / x) / log**2, grad * ((x - y) / y - log) / log**2
+
+    def logarithmic_mean(x: Array, y: Array) -> Any:
+        return (x - y) / np.log(x / y)
+
+    x, y = 1.3, 1.3001
+    case = case_of(Op(logarithmic_mean, backward, "(n),(n)->(n)", samples=[([x], [y])]))
+    (gradient, _) = gradients(case).entries
+    expected = case.cotangents[0] * (1 / 2 + (y - x) / 6 / x)  # but for (y - x)^2, some 1e-9
+    floor = floor_of(case, gradient)
+
+    assert 1e-9 < abs(gradient - expected) < floor < 1e-5
+
+
 def test_a_tie_is_no_rounding() -> None:
     """Two equal inputs are moved together, or an even split would seem to be noise."""
     case = case_of(replace(BUILT_IN["maximum"], samples=[([1.0, 2.0], [1.0, 3.0])]))

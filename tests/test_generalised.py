@@ -203,6 +203,42 @@ def test_a_curve_is_no_staircase() -> None:
     assert {"tiny", "wide"} <= {f.case.edge for f in report.findings}
 
 
+WAVES = {
+    "x + sin(x^2)": (lambda x: x + np.sin(x**2), lambda x: 1 + 2 * x * np.cos(x**2)),
+    "x + sin(x^3)": (lambda x: x + np.sin(x**3), lambda x: 1 + 3 * x**2 * np.cos(x**3)),
+    "x^2 + cos(x^2)": (lambda x: x**2 + np.cos(x**2), lambda x: 2 * x - 2 * x * np.sin(x**2)),
+    "5 x + sin(100 x)": (lambda x: 5 * x + np.sin(100 * x), lambda x: 5 + 100 * np.cos(100 * x)),
+}
+
+
+@pytest.mark.parametrize("name", WAVES)
+def test_waves_shorter_than_every_step_are_no_noise(name: str) -> None:
+    """At 1e6, what large steps see of x + sin(x^3) is the line x, whose slope is not the function's."""
+    forward, slope = WAVES[name]
+    for seed in range(3):
+        report = check(forward, lambda grad, out, x: grad * slope(x), shapes=[(3,)], seed=seed)
+
+        assert "GC201" not in codes(report)
+
+
+def test_beside_waves_a_wrong_slope_is_found_where_they_are_long() -> None:
+    """At ordinary numbers, where steps follow them."""
+    forward, slope = WAVES["x + sin(x^3)"]
+
+    assert codes(check(forward, lambda grad, out, x: grad * slope(x) * 1.001, shapes=[(3,)])) >= {"GC201"}
+
+
+def test_wrong_at_large_numbers_is_wrong() -> None:
+    """Where nothing is rough."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return grad * np.where(np.abs(x) < 1e5, x / np.sqrt(1 + x * x), 0.5)
+
+    report = check(lambda x: np.sqrt(1 + x * x), backward, shapes=[(3,)])
+
+    assert {f.case.edge for f in report.findings if f.code == "GC201"} == {"huge", "wide"}
+
+
 # Beside a border
 
 

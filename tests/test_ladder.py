@@ -133,6 +133,9 @@ def test_smooth_functions_finish_in_the_core() -> None:
         (lambda x: np.clip(x, -1, 1), 1.0, 0.0, 1.0),
         (lambda x: 1e-6 * np.abs(x) + np.sin(x), 0.0, 1 - 1e-6, 1 + 1e-6),
         (lambda x: 1e-6 * np.abs(x) + np.exp(x), 0.0, 1 - 1e-6, 1 + 1e-6),
+        # Around which f bends so much that large steps cannot tell it from smooth.
+        (lambda x: np.sqrt(np.abs(x) + 1e-3) + x, 0.0, 1 - 1000**0.5 / 2, 1 + 1000**0.5 / 2),
+        (lambda x: np.abs(x) + np.sqrt(x * x / (x * x + 1e-5) + 1), 0.0, -1.0, 1.0),
     ],
 )
 def test_a_kink_has_two_slopes(f: Callable[[Any], Any], at: float, low: float, high: float) -> None:
@@ -142,7 +145,7 @@ def test_a_kink_has_two_slopes(f: Callable[[Any], Any], at: float, low: float, h
     assert one(found)[2] == Outcome.KINK
     assert abs(found.low[0, 0] - low) <= found.bar[0, 0] + 1e-15
     assert abs(found.high[0, 0] - high) <= found.bar[0, 0] + 1e-15
-    assert found.bar[0, 0] < 1e-9
+    assert found.bar[0, 0] < 1e-8
 
 
 def test_a_kink_in_float32_has_two_slopes() -> None:

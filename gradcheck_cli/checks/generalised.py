@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks.judgement import Judgement, quotients, slopes_within, unknown
 from gradcheck_cli.checks.oracle import Oracle
+from gradcheck_cli.edges.values import SCALES
 from gradcheck_cli.numeric.direction import Direction
 from gradcheck_cli.numeric.estimate import Outcome
 from gradcheck_cli.stream import Stream
@@ -34,7 +35,9 @@ _SHRINKS = 4.0  # a smooth slope varies 64 times less over _NEAR, a jump between
 _CLOSE = 16.0
 _ROWS = 32  # wrong directions that are looked at; one that stays wrong is enough
 # Steps in units of |x|: below every structure that a float32 could show, above a double's rounding.
-_SMALL_STEPS = (2.0**-26, 2.0**-30, 2.0**-34)
+_SMALL_STEPS = (2.0**-26, 2.0**-30, 2.0**-34, 2.0**-38, 2.0**-42, 2.0**-46)
+# Steps in ulps of x, and the bars that slopes over them may differ by: 1024 roundings of f.
+_A_FEW_ULPS, _SCATTERED = (64.0, 89.0, 113.0), 256.0
 
 
 def at_an_edge(case: Case) -> bool:
@@ -47,11 +50,13 @@ def forgive(case: Case, oracle: Oracle, judgement: Judgement) -> Judgement:
     close = np.flatnonzero(judgement.wrong & (judgement.deviation <= _CLOSE * judgement.measured.bar))
     almost = judgement.measured.take(close)
     judgement = judgement.put(close, replace(almost, bar=_CLOSE * almost.bar))
+    if case.edge in SCALES:
+        judgement = _unless_rough(oracle, judgement, np.flatnonzero(judgement.wrong)[:_ROWS])
     rows = np.flatnonzero(judgement.wrong)[:_ROWS]
     if not rows.size:
         return judgement
     directions = [judgement.directions[row] for row in rows]
-    if not rows.size or not _pieces_or_steps(case, oracle, judgement, int(np.argmax(_gaps(judgement)))):
+    if not _pieces_or_steps(case, oracle, judgement, int(np.argmax(_gaps(judgement)))):
         return judgement
     claimed, measured = judgement.claimed[rows], judgement.measured.take(rows)
     far, near = (_hull(case, oracle, directions, d, range(_NEIGHBOURS)) for d in (_FAR, _NEAR))
@@ -134,6 +139,17 @@ def _hull(
         low = np.where(known, np.minimum(low, slopes.value - slopes.bar), low)
         high = np.where(known, np.maximum(high, slopes.value + slopes.bar), high)
     return low, high
+
+
+def _unless_rough(oracle: Oracle, judgement: Judgement, rows: NDArray[np.intp]) -> Judgement:
+    """The same, but not where f is rough between neighbouring floats: x + sin(x^3) at 1e6 is no line but from afar."""
+    directions = [judgement.directions[row] for row in rows]
+    steps = [ulps * oracle.epsilon for ulps in _A_FEW_ULPS]
+    ahead, behind, bar = map(np.array, zip(*(quotients(oracle, directions, step) for step in steps), strict=True))
+    spread = np.maximum(np.ptp(ahead, axis=0), np.ptp(behind, axis=0))
+    rough = rows[spread > _SCATTERED * bar.max(axis=0)]
+    outcome = np.full(rough.size, int(Outcome.NOISY))
+    return judgement.put(rough, replace(judgement.measured.take(rough), outcome=outcome))
 
 
 def _moves_in_steps(oracle: Oracle, directions: list[Direction], claimed: Array, measured: Array) -> NDArray[np.bool_]:
