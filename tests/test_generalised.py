@@ -203,7 +203,7 @@ def test_a_curve_is_no_staircase() -> None:
     assert {"tiny", "wide"} <= {f.case.edge for f in report.findings}
 
 
-WAVES = {
+WAVES: dict[str, tuple[Function, Function]] = {
     "x + sin(x^2)": (lambda x: x + np.sin(x**2), lambda x: 1 + 2 * x * np.cos(x**2)),
     "x + sin(x^3)": (lambda x: x + np.sin(x**3), lambda x: 1 + 3 * x**2 * np.cos(x**3)),
     "x^2 + cos(x^2)": (lambda x: x**2 + np.cos(x**2), lambda x: 2 * x - 2 * x * np.sin(x**2)),
