@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.blocks import largest_finite
-from gradcheck_cli.case import Case, lay_out, put_back, same, widened
+from gradcheck_cli.case import Case, extended, lay_out, put_back, same, widened
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Outputs
 from gradcheck_cli.pairs import as_complex, as_real
@@ -22,9 +22,10 @@ Moved = Sequence[Mapping[int, NDArray[Any]]]
 # gradients, whose pooled spread is known better, are asked less often.
 _TURNS, _FEW_TURNS, _LARGE, _NEAR, _FAR = (1, 1, 1, 1, 1, 1, 0, 0), (1, 1, 1, 0), 4096, 4.0, 4096.0
 # Where moving an input crosses a kink the gradient jumps, and that is no rounding. A jump is as large for FAR ulps as
-# for NEAR ones, a lost digit is 1,024 times as large, and what cancels differs in every turn, while a jump is the same
-# or none; spreads below SMALL roundings of the largest number do no harm.
-_LIKE_A_JUMP, _SMALL, _THE_SAME = 32.0, 1024.0, 1 / 8
+# for NEAR ones, a lost digit is 1,024 times as large, and what cancels differs in every turn, while a jump is to one of two
+# sides; values within THE_SAME of a spread are one. Spreads below SMALL roundings of the largest number, and jumps below
+# FAINT of it, do no harm.
+_LIKE_A_JUMP, _SMALL, _FAINT, _THE_SAME = 32.0, 1024.0, 2.0**-20, 1 / 16
 # The largest of six |N(0, s)| is near 1.4 s, and four ulps are eight roundings: twenty deviations of one rounding of
 # everything, for a backward rounds more than once. As much again of the whole gradient's pooled spread, for entries
 # that a few draws leave small by accident.
@@ -74,21 +75,34 @@ def again(
 def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     """How far backward's own rounding may move each entry of its gradients, as arrays of their shapes.
 
-    Estimated by moving all that backward gets, forward's output too, by a few ulps: 1 - out**2 loses digits that x
-    still has. `exact` holds the gradients as real arrays, by input position.
+    Estimated by moving all that backward gets, forward's output too, by a few ulps (1 - out**2 loses digits that x
+    still has), and by computing in more digits. Of a backward that gives another answer for copies of the same arrays,
+    neither tells what is rounding. `exact` holds the gradients as real arrays, by input position.
     """
     large = max((g.size for g in exact.values()), default=0) > _LARGE
     turns = _FEW_TURNS if large else _TURNS
     near = [_moved(case, turn, _NEAR) for turn, is_near in enumerate(turns) if is_near]
     far = [_moved(case, turn, _FAR) for turn, is_near in enumerate(turns) if not is_near]
-    wide = _in_double(case)
+    wide = _in_more_digits(case)
+    copies = again(case, inputs=[lay_out(np.array(x), case.layout) for x in case.inputs])
     floors = {}
     for position, gradient in exact.items():
+        if not _repeats(gradient, copies.get(position), np.finfo(case.inputs[position].dtype)):
+            floors[position] = _floor(case, position, gradient, (), ())
+            continue
         floors[position] = _floor(case, position, gradient, near, far)
         if position in wide and wide[position].shape == gradient.shape:
             gap = np.abs(wide[position] - gradient)
             floors[position] += np.where(np.isfinite(gap), gap, 0.0)
     return floors
+
+
+def _repeats(gradient: Array, other: Array | None, precision: Any) -> bool:
+    """Whether another call gave the same, but for a sum in another order."""
+    if other is None or other.shape != gradient.shape:
+        return False
+    allowed = _SMALL * float(precision.eps) * largest_finite(gradient)
+    return np.allclose(other, gradient, rtol=0.0, atol=allowed, equal_nan=True)
 
 
 def forward_rounding(case: Case) -> tuple[Array, ...]:
@@ -120,12 +134,12 @@ def _moved_outputs(case: Case, turn: int) -> list[Array]:
         return []
 
 
-def _in_double(case: Case) -> dict[int, Array]:
-    """The gradients of a single-precision case as the same backward computes them in double precision.
+def _in_more_digits(case: Case) -> dict[int, Array]:
+    """The gradients as the same backward computes them in double precision of single, in long doubles of double.
 
     What separates the two is rounding, also that of forward's output, which an ulp here and there does not show.
     """
-    wide = widened(case)
+    wide = widened(case) or extended(case)
     return {} if wide is None else _real_arrays(wide, _call(wide, wide.inputs, wide.cotangents, once=False).entries)
 
 
@@ -150,11 +164,11 @@ def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) 
         moves = _moves(position, gradient, near)
         spreads, distant = np.abs(moves), np.max(np.abs(_moves(position, gradient, far)), axis=0)
         spread = np.max(spreads, axis=0)
-        small = spreads <= _SMALL * epsilon * largest
+        small = spreads <= max(_SMALL * epsilon, _FAINT) * largest
         harmless = np.max(np.where(small, spreads, 0.0), axis=0)
-        highest = np.max(np.where(small, -np.inf, moves), axis=0)
-        lowest = np.min(np.where(small, np.inf, moves), axis=0)
-        jumps = (spread > harmless) & (distant < _LIKE_A_JUMP * spread) & (highest - lowest <= _THE_SAME * spread)
+        sides = 1 + np.sum(np.diff(np.sort(np.where(small, 0.0, moves), axis=0), axis=0) > _THE_SAME * spread, axis=0)
+        sides -= np.any(small, axis=0)  # where it stayed
+        jumps = (spread > harmless) & (distant < _LIKE_A_JUMP * spread) & (sides <= 2)
         spread = np.where(jumps | ~np.isfinite(spread), harmless, spread)
         pooled = np.sqrt(np.mean(np.square(spread))) if gradient.size else 0.0
         floor: Array = _OWN * spread + _POOLED * pooled + relative * np.abs(gradient) + absolute

@@ -31,6 +31,9 @@ LAYOUT_NAMES = {
 REFUSALS = (ValueError, TypeError, IndexError)
 # By dtype: a name takes NumPy longer than a multiplication.
 _WIDER = {np.dtype(np.float32): np.dtype(np.float64), np.dtype(np.complex64): np.dtype(np.complex128)}
+_WIDEST = {np.dtype(np.float64): np.dtype(np.longdouble), np.dtype(np.complex128): np.dtype(np.clongdouble)}
+_MORE_DIGITS = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps  # not on every machine
+_SLOW = 2**12  # entries, beyond which nothing is computed in long doubles: their products know no BLAS
 _INFIX = {"matmul": "@", "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 
 
@@ -201,23 +204,36 @@ COTANGENTS: dict[str, Callable[[Array, Stream], Array]] = {
 
 def widened(case: Case) -> Case | None:
     """A single-precision case in double precision, if forward then answers in double precision; None otherwise."""
-    if case.outputs is None or not any(x.dtype in _WIDER for x in case.inputs):
+    return _in_wider(case, _WIDER)
+
+
+def extended(case: Case) -> Case | None:
+    """A small double-precision case in long doubles, eleven bits more, if forward answers in these; None otherwise."""
+    if not _MORE_DIGITS or case.outputs is None:
         return None
-    inputs = tuple(lay_out(_widen(x), case.layout) for x in case.inputs)
+    if sum(x.size for x in (*case.inputs, *case.outputs.arrays)) > _SLOW:
+        return None
+    return _in_wider(case, _WIDEST)
+
+
+def _in_wider(case: Case, wider: Mapping[np.dtype[Any], np.dtype[Any]]) -> Case | None:
+    if case.outputs is None or not any(x.dtype in wider for x in case.inputs):
+        return None
+
+    def widen(x: Array) -> Array:
+        return x.astype(wider.get(x.dtype, x.dtype))
+
+    inputs = tuple(lay_out(widen(x), case.layout) for x in case.inputs)
     try:
         with quiet():
             answer = case.op.run([x.copy() for x in inputs], case.params)
-    except Exception:  # A forward for single precision alone.
+    except Exception:  # A forward for its own precision alone.
         return None
     same_shapes = [y.shape for y in answer.arrays] == [y.shape for y in case.outputs.arrays]
-    if not same_shapes or any(y.dtype.kind in "fc" and y.dtype not in _WIDER.values() for y in answer.arrays):
+    if not same_shapes or any(y.dtype.kind in "fc" and y.dtype not in wider.values() for y in answer.arrays):
         return None
-    cotangents = tuple(map(_widen, case.cotangents))
+    cotangents = tuple(lay_out(widen(w), case.layout) for w in case.cotangents)
     return replace(case, inputs=inputs, outputs=answer, cotangents=cotangents)
-
-
-def _widen(x: Array) -> Array:
-    return x.astype(_WIDER.get(x.dtype, x.dtype))
 
 
 def lay_out(values: Array, layout: str) -> Array:

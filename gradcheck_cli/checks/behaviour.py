@@ -7,12 +7,13 @@ rounding: scaling by a power of two moves no digit, a sum moves the last ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.analytic import again, least_rounding
+from gradcheck_cli.analytic import again, least_rounding, rounding
 from gradcheck_cli.blocks import largest, largest_finite, largest_gap
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks.finding import Finding, Severity
@@ -152,7 +153,12 @@ def _added(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tupl
     # Added before backward is called again, which may return the same buffer.
     added = {p: gradients[p] + alone.pop(p) for p in wider if alone[p].shape == gradients[p].shape}
     others = [w + u for w, u in zip(case.cotangents, others, strict=True)]
-    for d in _differences(again(case, cotangents=others), added, wider):
+    together = {p: g.copy() for p, g in again(case, cotangents=others).items()}
+    if any(_differences(together, added, wider)):
+        # Of few digits, the case's own cotangents may have rounded nothing.
+        more = rounding(replace(case, cotangents=tuple(others)), together)
+        wider = {p: floor + more[p] for p, floor in wider.items() if p in more}
+    for d in _differences(together, added, wider):
         yield _finding(
             case,
             d,
