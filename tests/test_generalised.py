@@ -203,6 +203,55 @@ def test_a_curve_is_no_staircase() -> None:
     assert {"tiny", "wide"} <= {f.case.edge for f in report.findings}
 
 
+# Near zero
+
+
+def sinc_slope(x: Array) -> Array:
+    """What remains of two numbers like 1, divided by x."""
+    return np.where(x == 0, 0.0, (np.cos(np.pi * x) - np.sinc(x)) / np.where(x == 0, 1.0, x))
+
+
+@pytest.mark.parametrize(
+    ("slope", "passes"),
+    [(sinc_slope, True), (lambda x: sinc_slope(np.where(np.abs(x) < 1e-4, -x, x)), False)],
+    ids=["a last digit", "the wrong sign"],
+)
+def test_a_last_digit_that_is_divided_by_a_tiny_number_is_rounding(slope: Function, passes: bool) -> None:
+    """At 1e-6 that digit is 1e-10 of a slope of 1e-6, and no estimate of rounding sees it; a wrong sign is more."""
+    op = Op(np.sinc, lambda grad, _out, x: grad * slope(x), "()->()", dtypes=["float64"], name="sinc")
+    report = check(op, shapes=[(3,)], edges=True)
+
+    assert report.passed is passes
+    assert {f.case.edge for f in report.findings if f.code == "GC201"} <= {"tiny", "wide"}
+
+
+# Where nothing can be judged
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_inputs_that_cannot_be_judged_singly_are_not_accused_together(scale: float) -> None:
+    """The kurtosis of equal numbers is 0/0, or a jump made of last digits; a wrong one is wrong of other numbers."""
+
+    def moments(x: Array) -> tuple[Array, Any, Any, Any]:
+        d = x - x.mean()
+        return d, (d**2).mean(), (d**3).mean(), (d**4).mean()
+
+    def kurtosis(x: Array) -> Any:
+        _, second, _, fourth = moments(x)
+        return fourth / second**2
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        d, second, third, fourth = moments(x)
+        slopes: Array = 4 * (d**3 - third) / second**2 - 4 * fourth / second**3 * d
+        return scale * grad * slopes / x.size
+
+    report = check(Op(kurtosis, backward, "(5)->()", samples=[[[-0.42] * 5]], loops=False), cases=2, edges=False)
+
+    assert report.passed is (scale == 1)
+    assert "wrong_jointly" not in {f.cause for f in report.findings}
+    assert not {f.code for f in report.findings if np.ptp(f.case.inputs[0]) == 0} & {"GC201"}
+
+
 # Beside a border
 
 

@@ -80,9 +80,10 @@ class _CloseLook:
             self._judge_finite(position, self.judgement.take(list(self.rows[position])))
 
     def judge_jointly(self) -> None:
-        """Every input by the same step; it tells nothing new where one is wrong, or moves in steps, by itself."""
+        """Every input by the same step; it tells nothing new where one is wrong, or worse than bent, by itself."""
         asked = bool(self.asked) and self.case.edge not in SCALES
-        if not asked or any(f.severity >= Severity.FAILURE or f.cause == "quantised" for f in self.findings):
+        hopeless = (f.code == "GC501" and f.cause != "kink" for f in self.findings)
+        if not asked or any(f.severity >= Severity.FAILURE for f in self.findings) or any(hopeless):
             return
         together = self.judgement.take([len(self.judgement.directions) - 1])
         if together.wrong.any():
