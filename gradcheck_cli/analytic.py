@@ -76,10 +76,9 @@ def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     Estimated by moving all that backward gets, forward's output too, by a few ulps: 1 - out**2 loses digits that x
     still has. `exact` holds the gradients as real arrays, by input position.
     """
-    large = max((g.size for g in exact.values()), default=0) > _LARGE
-    turns = _FEW_TURNS if large else _TURNS
-    near = [_moved(case, turn, _NEAR) for turn, is_near in enumerate(turns) if is_near]
-    far = [_moved(case, turn, _FAR) for turn, is_near in enumerate(turns) if not is_near]
+    turns = list(enumerate(_turns(exact)))
+    near = [_moved(case, turn, _NEAR) for turn, is_near in turns if is_near]
+    far = [_moved(case, turn, _FAR) for turn, is_near in turns if not is_near]
     wide = _in_double(case)
     floors = {}
     for position, gradient in exact.items():
@@ -88,6 +87,17 @@ def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
             gap = np.abs(wide[position] - gradient)
             floors[position] += np.where(np.isfinite(gap), gap, 0.0)
     return floors
+
+
+def unsteadiness(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
+    """How far each entry moves at all when everything moves by a few ulps, be that a kink or a singular matrix."""
+    near = [_moved(case, turn, _NEAR) for turn, is_near in enumerate(_turns(exact)) if is_near]
+    return {position: np.max(_spreads(position, gradient, near), axis=0) for position, gradient in exact.items()}
+
+
+def _turns(exact: Mapping[int, Array]) -> tuple[int, ...]:
+    """How often backward is asked, and whether by moving things only a little."""
+    return _FEW_TURNS if max((g.size for g in exact.values()), default=0) > _LARGE else _TURNS
 
 
 def forward_rounding(case: Case) -> tuple[Array, ...]:
