@@ -177,6 +177,54 @@ def test_a_largest_number_may_be_any_of_the_equal_ones(shares: tuple[float, ...]
     assert codes(judge(np.max, largest_with(*shares), TOP)) == found
 
 
+# Equal eigenvalues and singular values
+
+
+def eigenvalues(a: Array) -> Any:
+    return np.linalg.eigvalsh((a + a.T) / 2)
+
+
+def eigenvalues_backward(grad: Array, out: Array, a: Array) -> Array:
+    vectors = np.linalg.eigh((a + a.T) / 2)[1]
+    gradient: Array = (vectors * grad) @ vectors.T
+    return gradient
+
+
+def singular_values(a: Array) -> Any:
+    return np.linalg.svd(a, compute_uv=False)
+
+
+def singular_values_backward(grad: Array, out: Array, a: Array) -> Array:
+    left, _, right = np.linalg.svd(a, full_matrices=False)
+    gradient: Array = (left * grad) @ right
+    return gradient
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "matrix"),
+    [
+        (eigenvalues, eigenvalues_backward, np.eye(3)),
+        (eigenvalues, eigenvalues_backward, np.zeros((4, 4))),
+        (singular_values, singular_values_backward, np.zeros((3, 2))),
+    ],
+    ids=["eigenvalues of 1", "eigenvalues of 0", "singular values of 0"],
+)
+@pytest.mark.parametrize("factor", [1.0, 1.3])
+def test_unit_vectors_belong_to_equal_eigenvalues(
+    forward: Function, backward: Function, matrix: Array, factor: float
+) -> None:
+    """Whichever of them belongs to which is a generalised gradient; one that is too long is none."""
+
+    def scaled(grad: Array, out: Array, a: Array) -> Array:
+        gradient: Array = backward(grad, out, a)
+        return gradient * factor if np.array_equal(a, matrix) else gradient
+
+    signature = f"({matrix.shape[0]},{matrix.shape[1]})"
+    op = Op(forward, scaled, signature, samples=[[matrix.tolist()]], loops=False, name="spectrum")
+
+    assert codes(check(op, cases=1, edges=False)) == (set() if factor == 1 else {"GC201"})
+
+
 # Staircases
 
 
