@@ -307,6 +307,23 @@ def least_squares_backward(grad: Array, x: Array, a: Array, b: Array) -> tuple[A
     return np.outer(b - a @ x, h) - np.outer(a @ h, x), a @ h
 
 
+def normed(x: Array) -> Any:
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + x.dtype.type(1e-5))
+
+
+def normed_backward(grad: Array, out: Array, x: Array) -> Any:
+    """Of two numbers what is left is the last digit of 1."""
+    scale = 1 / np.sqrt(x.var(-1, keepdims=True) + x.dtype.type(1e-5))
+    y = (x - x.mean(-1, keepdims=True)) * scale
+    return scale * (grad - grad.mean(-1, keepdims=True) - y * (grad * y).mean(-1, keepdims=True))
+
+
+def summed_in_memory_order(x: Array) -> Any:
+    """Adds up in single precision, in an order that is the layout's, and says so in double precision."""
+    rows = x[::-1] if x.flags.f_contiguous else x
+    return np.add.reduce(rows).astype(np.float64)
+
+
 RIGHT = {
     "a buffer that is used again": Op(np.sin, into_a_buffer({}), "(...)", dtypes=["float64"]),
     "the cotangent itself": Op(lambda x: x + 1, lambda grad, *_: grad, "()->()", name="same"),
@@ -322,6 +339,16 @@ RIGHT = {
         loops=False,
         dtypes=["float64"],
         name="lstsq",
+    ),
+    "a float32 gradient that cancels": Op(
+        normed, normed_backward, "(n,2)->(n,2)", loops=False, dtypes=["float32"], name="norm14"
+    ),
+    "a float32 sum in another order": Op(
+        summed_in_memory_order,
+        lambda grad, _out, x: np.broadcast_to(grad, x.shape).astype(np.float32),
+        "(7,5)->(5)",
+        loops=False,
+        dtypes=["float32"],
     ),
     "a gradient of zeros": Op(np.ones_like, lambda grad, *_: 0 * grad, "()->()", name="ones"),
     "zeros of its own": Op(np.ones_like, lambda _g, _o, x: np.zeros_like(x), "()->()", name="ones"),

@@ -7,6 +7,7 @@ rounding: scaling by a power of two moves no digit, a sum moves the last ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,9 +150,10 @@ def _scaled(case: Case, gradients: Gradients, floors: Gradients, factor: float) 
 def _added(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[Finding, int]]:
     what, others = _other_cotangents(case)
     alone = again(case, cotangents=others)
-    # What is added may be large where the gradient is small, and rounds in its own dtype.
+    # What is added may be large where the gradient is small, or cancel to little, and rounds in its own dtype.
     epsilons = {p: float(np.finfo(case.inputs[p].dtype).eps) for p in alone}
-    wider = {p: 2 * floors[p] + _last(alone[p], epsilons[p]) for p in alone.keys() & gradients.keys()}
+    natural = replace(case, cotangents=tuple(others)).natural_slope
+    wider = {p: 2 * floors[p] + _last(alone[p], e) + e * natural for p, e in epsilons.items() if p in gradients}
     # Added before backward is called again, which may return the same buffer.
     added = {p: gradients[p] + alone.pop(p) for p in wider if alone[p].shape == gradients[p].shape}
     others = [w + u for w, u in zip(case.cotangents, others, strict=True)]
