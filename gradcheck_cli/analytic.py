@@ -22,9 +22,9 @@ Moved = Sequence[Mapping[int, NDArray[Any]]]
 # gradients, whose pooled spread is known better, are asked less often.
 _TURNS, _FEW_TURNS, _LARGE, _NEAR, _FAR = (1, 1, 1, 1, 1, 1, 0, 0), (1, 1, 1, 0), 4096, 4.0, 4096.0
 # Where moving an input crosses a kink the gradient jumps, and that is no rounding. A jump is as large for FAR ulps as
-# for NEAR ones, a lost digit is 1,024 times as large, and what cancels differs in every turn, while a jump is to one of two
-# sides; values within THE_SAME of a spread are one. Spreads below SMALL roundings of the largest number, and jumps below
-# FAINT of it, do no harm.
+# for NEAR ones, a lost digit is 1,024 times as large, and what cancels differs in every turn, while a jump is to one of
+# two sides; values within THE_SAME of a spread are one. Spreads below SMALL roundings of the largest number, and jumps
+# below FAINT of it, do no harm.
 _LIKE_A_JUMP, _SMALL, _FAINT, _THE_SAME = 32.0, 1024.0, 2.0**-20, 1 / 16
 # The largest of six |N(0, s)| is near 1.4 s, and four ulps are eight roundings: twenty deviations of one rounding of
 # everything, for a backward rounds more than once. As much again of the whole gradient's pooled spread, for entries
@@ -79,10 +79,9 @@ def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     still has), and by computing in more digits. Of a backward that gives another answer for copies of the same arrays,
     neither tells what is rounding. `exact` holds the gradients as real arrays, by input position.
     """
-    large = max((g.size for g in exact.values()), default=0) > _LARGE
-    turns = _FEW_TURNS if large else _TURNS
-    near = [_moved(case, turn, _NEAR) for turn, is_near in enumerate(turns) if is_near]
-    far = [_moved(case, turn, _FAR) for turn, is_near in enumerate(turns) if not is_near]
+    turns = list(enumerate(_turns(exact)))
+    near = [_moved(case, turn, _NEAR) for turn, is_near in turns if is_near]
+    far = [_moved(case, turn, _FAR) for turn, is_near in turns if not is_near]
     wide = _in_more_digits(case)
     copies = again(case, inputs=[lay_out(np.array(x), case.layout) for x in case.inputs])
     floors = {}
@@ -103,6 +102,17 @@ def _repeats(gradient: Array, other: Array | None, precision: Any) -> bool:
         return False
     allowed = _SMALL * float(precision.eps) * largest_finite(gradient)
     return np.allclose(other, gradient, rtol=0.0, atol=allowed, equal_nan=True)
+
+
+def unsteadiness(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
+    """How far each entry moves at all when everything moves by a few ulps, be that a kink or a singular matrix."""
+    near = [_moved(case, turn, _NEAR) for turn, is_near in enumerate(_turns(exact)) if is_near]
+    return {position: np.max(np.abs(_moves(position, gradient, near)), axis=0) for position, gradient in exact.items()}
+
+
+def _turns(exact: Mapping[int, Array]) -> tuple[int, ...]:
+    """How often backward is asked, and whether by moving things only a little."""
+    return _FEW_TURNS if max((g.size for g in exact.values()), default=0) > _LARGE else _TURNS
 
 
 def forward_rounding(case: Case) -> tuple[Array, ...]:

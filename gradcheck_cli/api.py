@@ -110,6 +110,10 @@ def check(
     DeclarationError or UsageError for what cannot be checked, never for a wrong gradient.
     """
     given = tuple(_shape(shape) for shape in shapes)
+    try:
+        dtype = None if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        raise UsageError(f"dtype {dtype!r} is no dtype; write for instance float32") from None
     fixed = dict(params or {})
     if isinstance(op, Op):
         if any((backward, signature, declaration, wrt, call, device, jac, hess, hessp)):
@@ -127,10 +131,6 @@ def check(
             declaration=declaration,
         )
         ops = _ops(op, backward, jac, hess, hessp, said)
-    try:
-        dtype = None if dtype is None else np.dtype(dtype).name
-    except TypeError:
-        raise UsageError(f"dtype {dtype!r} is no dtype; write for instance float32") from None
     sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges, max_memory=max_memory)
     options = Options(sampling, Judging(mode, min_resolution, tolerances(eps, rtol, atol), max_evals, order))
     *_, last = run(ops, options)
@@ -196,8 +196,12 @@ def _speaks_our_contract(backward: Callable[..., Any], given: Given) -> bool:
 def _declare(forward: Callable[..., Any], backward: Callable[..., Any], given: Given) -> Op:
     text = given.signature or plain(given.shapes)
     choices = {name: [value] for name, value in given.params.items()}
-    wrt = {"differentiable": given.wrt} if given.wrt else {}
-    return Op(forward, backward, text, params=choices, **{"name": _name(forward), **wrt, **given.declaration})
+    said: dict[str, Any] = {"name": _name(forward)}
+    if given.wrt:
+        said["differentiable"] = given.wrt
+    if given.dtype:
+        said["dtypes"] = [given.dtype]
+    return Op(forward, backward, text, params=choices, **{**said, **given.declaration})
 
 
 def _name(forward: Callable[..., Any]) -> str:

@@ -111,6 +111,21 @@ def test_rank_and_side_are_kept() -> None:
     assert {side for shapes in shapes_of(report) for shape in shapes for side in shape} == {1, 2}
 
 
+def test_a_dtype_that_is_asked_for_needs_no_declaration() -> None:
+    """Of a pair of functions: who says complex128 means it."""
+
+    def conjugated(grad: Array, out: Array, _z: Array) -> Array:
+        return grad * np.conj(out)
+
+    def plain(grad: Array, out: Array, _z: Array) -> Array:
+        return grad * out
+
+    right, wrong = (check(np.exp, b, shapes=[(3,)], dtype="complex128", edges=False) for b in (conjugated, plain))
+
+    assert right.passed
+    assert {finding.code for finding in wrong.findings} == {"GC201"}
+
+
 def test_dtype_is_that_of_the_inputs() -> None:
     """float32 is checked as float32."""
     report = check(RIGHT, dtype="float32")

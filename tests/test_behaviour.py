@@ -301,6 +301,29 @@ def matmul_by_layout(grad: Array, out: Array, a: Array, b: Array) -> tuple[Array
     return grad @ b.T, np.asarray(to_b)
 
 
+def least_squares_backward(grad: Array, x: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """Of equal rows a.T @ a has no inverse, and what comes out hangs on the last digit of everything."""
+    h = np.linalg.inv(a.T @ a) @ grad
+    return np.outer(b - a @ x, h) - np.outer(a @ h, x), a @ h
+
+
+def normed(x: Array) -> Any:
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + x.dtype.type(1e-5))
+
+
+def normed_backward(grad: Array, out: Array, x: Array) -> Any:
+    """Of two numbers what is left is the last digit of 1."""
+    scale = 1 / np.sqrt(x.var(-1, keepdims=True) + x.dtype.type(1e-5))
+    y = (x - x.mean(-1, keepdims=True)) * scale
+    return scale * (grad - grad.mean(-1, keepdims=True) - y * (grad * y).mean(-1, keepdims=True))
+
+
+def summed_in_memory_order(x: Array) -> Any:
+    """Adds up in single precision, in an order that is the layout's, and says so in double precision."""
+    rows = x[::-1] if x.flags.f_contiguous else x
+    return np.add.reduce(rows).astype(np.float64)
+
+
 RIGHT = {
     "a buffer that is used again": Op(np.sin, into_a_buffer({}), "(...)", dtypes=["float64"]),
     "the cotangent itself": Op(lambda x: x + 1, lambda grad, *_: grad, "()->()", name="same"),
@@ -309,6 +332,24 @@ RIGHT = {
     "a Python float": Op(np.sin, lambda grad, _o, x: float(grad * np.cos(x)), "()", name="f"),
     "an infinite slope": Op(np.cbrt, lambda grad, out, _x: grad / (3 * out * out), "()->()", dtypes=["float32"]),
     "a sum in another order": Op(np.matmul, matmul_by_layout, "(7,5),(5,3)->(7,3)", loops=False),
+    "a singular matrix of equal rows": Op(
+        lambda a, b: np.linalg.lstsq(a, b, rcond=None)[0],
+        least_squares_backward,
+        "(4,2),(4)->(2)",
+        loops=False,
+        dtypes=["float64"],
+        name="lstsq",
+    ),
+    "a float32 gradient that cancels": Op(
+        normed, normed_backward, "(n,2)->(n,2)", loops=False, dtypes=["float32"], name="norm14"
+    ),
+    "a float32 sum in another order": Op(
+        summed_in_memory_order,
+        lambda grad, _out, x: np.broadcast_to(grad, x.shape).astype(np.float32),
+        "(7,5)->(5)",
+        loops=False,
+        dtypes=["float32"],
+    ),
     "a gradient of zeros": Op(np.ones_like, lambda grad, *_: 0 * grad, "()->()", name="ones"),
     "zeros of its own": Op(np.ones_like, lambda _g, _o, x: np.zeros_like(x), "()->()", name="ones"),
     "an output of integers": Op(

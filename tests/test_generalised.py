@@ -177,6 +177,54 @@ def test_a_largest_number_may_be_any_of_the_equal_ones(shares: tuple[float, ...]
     assert codes(judge(np.max, largest_with(*shares), TOP)) == found
 
 
+# Equal eigenvalues and singular values
+
+
+def eigenvalues(a: Array) -> Any:
+    return np.linalg.eigvalsh((a + a.T) / 2)
+
+
+def eigenvalues_backward(grad: Array, out: Array, a: Array) -> Array:
+    vectors = np.linalg.eigh((a + a.T) / 2)[1]
+    gradient: Array = (vectors * grad) @ vectors.T
+    return gradient
+
+
+def singular_values(a: Array) -> Any:
+    return np.linalg.svd(a, compute_uv=False)
+
+
+def singular_values_backward(grad: Array, out: Array, a: Array) -> Array:
+    left, _, right = np.linalg.svd(a, full_matrices=False)
+    gradient: Array = (left * grad) @ right
+    return gradient
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "matrix"),
+    [
+        (eigenvalues, eigenvalues_backward, np.eye(3)),
+        (eigenvalues, eigenvalues_backward, np.zeros((4, 4))),
+        (singular_values, singular_values_backward, np.zeros((3, 2))),
+    ],
+    ids=["eigenvalues of 1", "eigenvalues of 0", "singular values of 0"],
+)
+@pytest.mark.parametrize("factor", [1.0, 1.3])
+def test_unit_vectors_belong_to_equal_eigenvalues(
+    forward: Function, backward: Function, matrix: Array, factor: float
+) -> None:
+    """Whichever of them belongs to which is a generalised gradient; one that is too long is none."""
+
+    def scaled(grad: Array, out: Array, a: Array) -> Array:
+        gradient: Array = backward(grad, out, a)
+        return gradient * factor if np.array_equal(a, matrix) else gradient
+
+    signature = f"({matrix.shape[0]},{matrix.shape[1]})"
+    op = Op(forward, scaled, signature, samples=[[matrix.tolist()]], loops=False, name="spectrum")
+
+    assert codes(check(op, cases=1, edges=False)) == (set() if factor == 1 else {"GC201"})
+
+
 # Staircases
 
 
@@ -237,6 +285,55 @@ def test_wrong_at_large_numbers_is_wrong() -> None:
     report = check(lambda x: np.sqrt(1 + x * x), backward, shapes=[(3,)])
 
     assert {f.case.edge for f in report.findings if f.code == "GC201"} == {"huge", "wide"}
+
+
+# Near zero
+
+
+def sinc_slope(x: Array) -> Array:
+    """What remains of two numbers like 1, divided by x."""
+    return np.where(x == 0, 0.0, (np.cos(np.pi * x) - np.sinc(x)) / np.where(x == 0, 1.0, x))
+
+
+@pytest.mark.parametrize(
+    ("slope", "passes"),
+    [(sinc_slope, True), (lambda x: sinc_slope(np.where(np.abs(x) < 1e-4, -x, x)), False)],
+    ids=["a last digit", "the wrong sign"],
+)
+def test_a_last_digit_that_is_divided_by_a_tiny_number_is_rounding(slope: Function, passes: bool) -> None:
+    """At 1e-6 that digit is 1e-10 of a slope of 1e-6, and no estimate of rounding sees it; a wrong sign is more."""
+    op = Op(np.sinc, lambda grad, _out, x: grad * slope(x), "()->()", dtypes=["float64"], name="sinc")
+    report = check(op, shapes=[(3,)], edges=True)
+
+    assert report.passed is passes
+    assert {f.case.edge for f in report.findings if f.code == "GC201"} <= {"tiny", "wide"}
+
+
+# Where nothing can be judged
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_inputs_that_cannot_be_judged_singly_are_not_accused_together(scale: float) -> None:
+    """The kurtosis of equal numbers is 0/0, or a jump made of last digits; a wrong one is wrong of other numbers."""
+
+    def moments(x: Array) -> tuple[Array, Any, Any, Any]:
+        d = x - x.mean()
+        return d, (d**2).mean(), (d**3).mean(), (d**4).mean()
+
+    def kurtosis(x: Array) -> Any:
+        _, second, _, fourth = moments(x)
+        return fourth / second**2
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        d, second, third, fourth = moments(x)
+        slopes: Array = 4 * (d**3 - third) / second**2 - 4 * fourth / second**3 * d
+        return scale * grad * slopes / x.size
+
+    report = check(Op(kurtosis, backward, "(5)->()", samples=[[[-0.42] * 5]], loops=False), cases=2, edges=False)
+
+    assert report.passed is (scale == 1)
+    assert "wrong_jointly" not in {f.cause for f in report.findings}
+    assert not {f.code for f in report.findings if np.ptp(f.case.inputs[0]) == 0} & {"GC201"}
 
 
 # Beside a border

@@ -322,6 +322,37 @@ def test_a_gradient_that_cancels_to_nothing_is_not_wrong() -> None:
     assert all(check(op, seed=seed).passed for seed in range(4))
 
 
+def batch_norm_backward(share: float) -> Function:
+    """Of a layer with a batch norm behind it; its bias gets a share of what arrives there."""
+
+    def backward(grad: Array, out: Array, x: Array, b: Array) -> tuple[Array, Array]:
+        centred = grad - grad.mean(0) - out * (grad * out).mean(0)
+        gradient = centred / np.sqrt(x.var(0) + 1e-5)
+        return gradient, gradient.sum(0) + share * grad.sum(0)
+
+    return backward
+
+
+@pytest.mark.parametrize(("share", "verdicts"), [(0.0, {"pass"}), (1e-9, {"fail"})])
+def test_a_gradient_that_is_zero_but_for_last_digits_is_judged(share: float, verdicts: set[str]) -> None:
+    """A bias in front of a batch norm changes nothing: an error is seen beside what it might change."""
+
+    def normed(x: Array, b: Array) -> Any:
+        z = x + b
+        return (z - z.mean(0)) / np.sqrt(z.var(0) + 1e-5)
+
+    op = Op(normed, batch_norm_backward(share), "(4,d),(d)->(4,d)", loops=False)
+
+    assert {case.verdict.value for case in check(op, shapes=[(4, 3), (3,)], edges=False).result.cases} == verdicts
+
+
+def test_a_gradient_too_small_to_be_seen_is_not_judged() -> None:
+    """1 + 1e-20 x is 1 for every x: whatever is claimed, nothing speaks for or against it."""
+    report = check(lambda x: 1 + 1e-20 * x, lambda grad, _out, _x: 3e-20 * grad, shapes=[(3,)], edges=False)
+
+    assert report.verdict == "inconclusive"
+
+
 def test_a_large_offset_is_no_excuse() -> None:
     """The slope of 1e8 + sin x is 1, whatever the size of its values."""
 

@@ -19,6 +19,7 @@ from gradcheck_cli.checks.oracle import oracle_of
 from gradcheck_cli.checks.questions import Floors
 from gradcheck_cli.checks.structure import check_structure, usable
 from gradcheck_cli.checks.value import InputResult, Judging, check_values
+from gradcheck_cli.edges.values import SCALES
 from gradcheck_cli.foreign import quiet
 from gradcheck_cli.pairs import as_real
 
@@ -60,16 +61,16 @@ def _coarser(case: Case, position: int) -> Array:
     """What each entry of a gradient at an edge may be off by, too: roundings of usual slopes, and of |w f| / |x|.
 
     x - tanh(x) at 1e-7 and the tail of a gelu at 1e6 cancel to something that no backward gets right, and that no
-    estimate of rounding at that point can know; beside terms of 1e12, what an entry adds is rounded away. What is that
-    small is judged where it is not at an edge.
+    estimate of rounding at that point can know; (cos(x) - sin(x) / x) / x at 1e-6 turns a last digit of 1 into 1e-10;
+    beside terms of 1e12, what an entry adds is rounded away. What is that small is judged where it is not at an edge.
     """
     assert case.outputs is not None
     weights = max((float(np.max(np.abs(w), initial=0.0)) for w in case.cotangents), default=0.0)
     floats = [y for y in case.outputs.arrays if y.dtype.kind in "fc"]
     outputs = max((float(np.max(np.abs(y), initial=0.0)) for y in floats), default=0.0)
     x = as_real(case.inputs[position])
-    # Where numbers of 1e6 and 1e-6 meet, a small x turns a large one round: its own size is the unit.
-    least, times = (_SMALLEST, 4.0) if case.edge == "wide" else (1.0, 1.0)
+    # Where a backward divides by a small x, or numbers of 1e6 and 1e-6 meet, its own size is the unit.
+    least, times = (_SMALLEST if case.edge in SCALES else 1.0), (4.0 if case.edge == "wide" else 1.0)
     natural: Array = times * weights * outputs / np.maximum(np.abs(x.astype(np.float64)), least)
     # What cancels in single precision shows beside the double.
     epsilon = float(np.finfo(x.dtype).eps) if widened(case) is None else 2.0**-52

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.analytic import again, least_rounding, rounding
+from gradcheck_cli.analytic import again, least_rounding, rounding, unsteadiness
 from gradcheck_cli.blocks import largest, largest_finite, largest_gap
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks.finding import Finding, Severity
@@ -87,6 +87,9 @@ def _all(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[
             f"{d.got:.6g} after {d.wanted:.6g}.",
             "keep nothing between calls, and take randomness from an input or a param",
         )
+    # What an ulp changes as much, next to a singular matrix, neither memory nor the cotangent is to blame for.
+    moved = unsteadiness(case, gradients)
+    floors = {position: floor + moved[position] for position, floor in floors.items()}
     if case.layout != "C":
         plain = again(case, layout="C")
         # Another order of a sum may cost half of the digits (next to a variance of 0), one of memory costs all.
@@ -147,9 +150,10 @@ def _scaled(case: Case, gradients: Gradients, floors: Gradients, factor: float) 
 def _added(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[Finding, int]]:
     what, others = _other_cotangents(case)
     alone = again(case, cotangents=others)
-    # What is added may be large where the gradient is small, and rounds in its own dtype.
+    # What is added may be large where the gradient is small, or cancel to little, and rounds in its own dtype.
     epsilons = {p: float(np.finfo(case.inputs[p].dtype).eps) for p in alone}
-    wider = {p: 2 * floors[p] + _last(alone[p], epsilons[p]) for p in alone.keys() & gradients.keys()}
+    natural = replace(case, cotangents=tuple(others)).natural_slope
+    wider = {p: 2 * floors[p] + _last(alone[p], e) + e * natural for p, e in epsilons.items() if p in gradients}
     # Added before backward is called again, which may return the same buffer.
     added = {p: gradients[p] + alone.pop(p) for p in wider if alone[p].shape == gradients[p].shape}
     others = [w + u for w, u in zip(case.cotangents, others, strict=True)]

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_cli.analytic import unsteadiness
 from gradcheck_cli.checks.directions import coordinates, directions_of, joint
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.generalised import at_an_edge, forgive
 from gradcheck_cli.checks.hidden import excuse
 from gradcheck_cli.checks.judgement import Judgement, judge
 from gradcheck_cli.checks.locate import suspects
-from gradcheck_cli.checks.oracle import Oracle
 from gradcheck_cli.checks.questions import Floors
 from gradcheck_cli.checks.quick import Looks
 from gradcheck_cli.checks.value import NOTHING_TO_SEE, InputResult, Judging
@@ -80,9 +80,10 @@ class _CloseLook:
             self._judge_finite(position, self.judgement.take(list(self.rows[position])))
 
     def judge_jointly(self) -> None:
-        """Every input by the same step; it tells nothing new where one is wrong, or moves in steps, by itself."""
+        """Every input by the same step; it tells nothing new where one is wrong, or worse than bent, by itself."""
         asked = bool(self.asked) and self.case.edge not in SCALES
-        if not asked or any(f.severity >= Severity.FAILURE or f.cause == "quantised" for f in self.findings):
+        hopeless = (f.code == "GC501" and f.cause != "kink" for f in self.findings)
+        if not asked or any(f.severity >= Severity.FAILURE for f in self.findings) or any(hopeless):
             return
         together = self.judgement.take([len(self.judgement.directions) - 1])
         if together.wrong.any():
@@ -95,7 +96,7 @@ class _CloseLook:
         method = "full" if all(d.entry is not None for d in judgement.directions) else "probe"
         if method == "probe" and self._lost_among_kinks(position, judgement):
             judgement, method = self._judge(list(coordinates(self.case, position))), "full"
-        scale = _scale(self.oracle, position, self.gradients[position], judgement)
+        scale = self._scale(position, judgement)
         if judgement.wrong.any():
             worst = float(np.max(judgement.deviation[judgement.wrong])) / scale
             self.results[position] = InputResult(name, True, worst, None, method)
@@ -111,6 +112,26 @@ class _CloseLook:
             self.results[position] = InputResult(name, not coarse, worst, shown, method)
             if coarse:
                 self._report_coarse(position, resolution, scale)
+
+    def _scale(self, position: int, judgement: Judgement) -> float:
+        """The largest entry of the gradient, which deviations and resolutions are relative to.
+
+        A gradient of zero to within its error bar has no largest entry; how fast the outputs vary over a unit step
+        stands in for it (not |f|/|x|: the slope of 1e8 + sin x is 1). Where they do not vary and the gradient is made
+        of last digits, as that of a bias in front of a batch norm, it is how fast they might.
+        """
+        gradient = self.gradients[position]
+        units = np.array([d.entry is not None for d in judgement.directions], dtype=bool)
+        slopes = np.abs(judgement.measured.value[units & judgement.judged])
+        own = float(np.max(np.abs(gradient)))
+        largest = max(own, float(np.max(slopes, initial=0.0)))
+        if largest > np.max(judgement.measured.bar[judgement.judged], initial=0.0):
+            return largest
+        if variation := self.oracle.variation(position):
+            return variation
+        if own and np.max(unsteadiness(self.case, {position: gradient})[position]) >= own / 2:
+            return self.case.natural_slope or own
+        return largest or 1.0
 
     def _lost_among_kinks(self, position: int, judgement: Judgement) -> bool:
         """Whether directions through many entries met too many kinks or jumps, and single entries may do better."""
@@ -229,21 +250,6 @@ def _difference(where: str, judgement: Judgement, row: int) -> str:
 def _percent(relative: float) -> str:
     percent = 100 * relative
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
-
-
-def _scale(oracle: Oracle, position: int, gradient: Array, judgement: Judgement) -> float:
-    """The largest entry of the gradient, which deviations and resolutions are relative to.
-
-    A gradient of zero to within its error bar has no largest entry; how fast the outputs vary over a unit step stands
-    in for it. (Not |f|/|x|: the slope of 1e8 + sin x is 1.)
-    """
-    units = np.array([d.entry is not None for d in judgement.directions], dtype=bool)
-    slopes = np.abs(judgement.measured.value[units & judgement.judged])
-    largest = float(max(np.max(np.abs(gradient)), np.max(slopes, initial=0.0)))
-    bars = judgement.measured.bar[judgement.judged]
-    if largest > np.max(bars, initial=0.0):
-        return largest
-    return oracle.variation(position) or largest or 1.0
 
 
 def _resolution(judgement: Judgement, method: str) -> float:

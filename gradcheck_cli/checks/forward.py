@@ -172,7 +172,7 @@ def _pattern(case: Case, outputs: Sequence[NDArray[Any]]) -> Iterator[Finding]:
             continue
         others = (*(slice(None),) * axis, slice(1, None))
         pair = after[others], before[others]
-        if not _alike(*pair) and not _roughly(*pair, _cancelled(case)):
+        if not _alike(*pair) and not _roughly(*pair, case):
             yield Finding(
                 "GC403",
                 "contradicts_signature",
@@ -193,9 +193,7 @@ def _layout(case: Case, outputs: Sequence[NDArray[Any]]) -> Iterator[Finding]:
         answers = [y for y in plain if y.dtype.kind in "fc"]
     except Exception:
         return
-    if len(answers) == len(outputs) and all(
-        _roughly(a, b, _cancelled(case)) for a, b in zip(answers, outputs, strict=True)
-    ):
+    if len(answers) == len(outputs) and all(_roughly(a, b, case) for a, b in zip(answers, outputs, strict=True)):
         return
     yield Finding(
         "GC407",
@@ -207,20 +205,19 @@ def _layout(case: Case, outputs: Sequence[NDArray[Any]]) -> Iterator[Finding]:
     )
 
 
-def _roughly(a: NDArray[Any], b: NDArray[Any], noise: float) -> bool:
-    """Equal to half of the digits: another order of a sum may cost some, other memory or another loop costs all."""
+def _roughly(a: NDArray[Any], b: NDArray[Any], case: Case) -> bool:
+    """Equal to half of the digits: another order of a sum may cost some, other memory or another loop costs all.
+
+    What is left where a sum over the inputs cancels has none to be compared by; and an output has no more than inputs.
+    """
     if a.shape != b.shape:
         return False
-    epsilon = float(np.finfo(b.dtype).eps)
-    with np.errstate(all="ignore"):
-        allowed = np.sqrt(epsilon) * np.max(np.abs(b), initial=0) + noise * epsilon
-        return bool(np.all(np.abs(a - b) <= allowed))
-
-
-def _cancelled(case: Case) -> float:
-    """What is left, in roundings, where a sum over the inputs cancels: that has no digits to be compared by."""
     floats = [x for x in case.inputs if x.dtype.kind in "fc"]
-    return _CANCELLED * max((float(np.max(np.abs(x), initial=0.0)) for x in floats), default=0.0)
+    epsilon = max(float(np.finfo(x.dtype).eps) for x in (b, *floats))
+    with np.errstate(all="ignore"):
+        cancelled = _CANCELLED * max((float(np.max(np.abs(x), initial=0.0)) for x in floats), default=0.0)
+        allowed = np.sqrt(epsilon) * np.max(np.abs(b), initial=0) + cancelled * epsilon
+        return bool(np.all(np.abs(a - b) <= allowed))
 
 
 def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:

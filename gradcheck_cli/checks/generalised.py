@@ -29,6 +29,7 @@ _NEIGHBOURS = 12
 # pieces and a claim is still outside of them, so many are asked.
 _MANY_NEIGHBOURS = 48
 _FEW_NEIGHBOURS = 6  # to see whether there is anything to see
+_DIAGONAL = 3  # of a matrix, every third neighbour is one whose diagonal alone has moved
 _FAR, _NEAR = 2.0**-12, 2.0**-18  # how far beside the edge, in units of the largest entry
 _SHRINKS = 4.0  # a smooth slope varies 64 times less over _NEAR, a jump between pieces as much as before
 # Numbers of 1e-6 and 1e6 in one sum: the noise of nine values, which a bar is made from, may miss most of it.
@@ -117,6 +118,9 @@ def _beside(case: Case, oracle: Oracle, distance: float, numbers: range) -> Iter
             turn, place = divmod(number, max(x.size, 1))
             steps = Stream(case.op.name, "beside", turn, position).integers(2**30, x.shape) / 2**30 * 2 - 1
             steps = np.roll(steps, place)
+            # For equal eigenvalues or singular values a backward takes unit vectors: those of diagonals nearby.
+            if x.ndim > 1 and number % _DIAGONAL == 0:
+                steps = steps * np.eye(*x.shape[-2:])
             step = distance * unit * domain.project(steps)
             low, high = domain.limits
             moved = [x + step, x + np.abs(step), x - np.abs(step), x]
