@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import POSITIVE, Op, check
+from gradcheck_cli import POSITIVE, Op, check, interval
 from gradcheck_cli.checks import CaseResult
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.diagnose import reconcile
@@ -594,6 +594,53 @@ def test_almost_an_explanation_is_none(backward: Function, tempting: str, dtype:
 
     assert causes == {"unexplained"}
     assert tempting not in causes
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_what_is_wrong_by_too_little_is_unexplained(size: int) -> None:
+    """Where the gradient itself agrees as well as a cause would have to, "times 2/2 it agrees" explains nothing."""
+
+    def around(x: Array) -> Array:
+        return np.flip(x) + np.roll(x, 1)
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return np.flip(grad) * (1 + 4e-13) + np.roll(grad, -1)
+
+    found = failures(around, backward, shapes=[(size,)], signature="(n)->(n)")
+
+    assert {told(finding) for finding in found} == {("unexplained", "", "")}
+
+
+def test_a_factor_near_one_has_the_digits_that_tell() -> None:
+    """ "Times 1" would be no help."""
+    found = first(np.square, lambda grad, out, x: 2 * grad * x * (1 + 1e-8), shapes=[(4,)])
+
+    assert told(found)[1:] == ("Times 0.99999999 the gradient agrees.", "grad_x * 0.99999999")
+
+
+def test_a_forgotten_epsilon_is_no_single_precision() -> None:
+    """It is as small, but not as erratic; what is rounded to a float32 on the way is both."""
+
+    def smooth_abs(x: Array) -> Any:
+        return np.sqrt(x * x + 1e-7)
+
+    def without(grad: Array, out: Array, x: Array) -> Any:
+        return grad * np.sign(x)
+
+    def rounded(grad: Array, out: Array, x: Array) -> Any:
+        return grad * x / np.sqrt(x * x + 1e-7, dtype=np.float32).astype(np.float64)
+
+    far = interval(0.5, 3)
+    causes = [{f.cause for f in failures(smooth_abs, b, shapes=[(6,)], domain=far)} for b in (without, rounded)]
+
+    assert causes == [{"unexplained"}, {"wrong_dtype"}]
+
+
+def test_without_a_side_that_counts_no_sides_are_exchanged() -> None:
+    """Numbers that move nothing and get a gradient are zero exactly where the slope is not, there being none."""
+    found = first(lambda x: x * 0, lambda grad, out, x: grad * np.exp(x), shapes=[(4,)])
+
+    assert told(found)[0] == "unexplained"
 
 
 def test_one_number_is_no_multiple_of_another() -> None:

@@ -97,7 +97,8 @@ def branch_swapped(e: Evidence) -> Cause | None:
     small = _NOTHING * max(e.largest, float(np.max(np.abs(ours), initial=0.0)))
     ours_on, theirs_on = np.abs(ours) > small, np.abs(theirs) > small
     advice = "exchange the two sides of the condition"
-    if np.array_equal(ours_on, ~theirs_on) and ours_on.any():
+    both = theirs_on.any() or ours.size == 1  # Where nothing moves the output, there is no side to speak of.
+    if np.array_equal(ours_on, ~theirs_on) and ours_on.any() and both:
         why = "The gradient is zero exactly where the slope is not, and the other way round."
         return Cause("branch_swapped", why, advice)
     weights = e.oracle.weights
