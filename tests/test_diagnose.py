@@ -367,6 +367,16 @@ TERMS: dict[str, Row] = {
             "np.add.at(grad_x, index, grad), or += for each use",
         ),
     ),
+    "all but the diagonal of a softmax": (
+        softmax,
+        lambda grad, out, x: grad * out * (1 - out),
+        [(4,)],
+        (
+            "missing_term",
+            "Every entry of x moves several outputs; the gradient counts only the one at its own place.",
+            "add what the other outputs contribute: usually a sum along an axis",
+        ),
+    ),
     "the sum in a softmax": (
         softmax,
         lambda grad, out, x: grad * out,
@@ -555,7 +565,40 @@ def test_a_special_value_is_named() -> None:
     cause, why, suggestion = at_edges(Op(np.sin, backward, "()->()"), "GC201")
 
     assert (cause, suggestion) == ("wrong_at_edge", "treat it on its own")
-    assert why.startswith("It is right a little beside: ")
+    assert why == "It is right a little beside the edge 'zeros'"
+
+
+def test_few_special_numbers_are_shown() -> None:
+    """Once the case has shrunk, they say more than its name."""
+    report = check(Op(np.square, lambda grad, out, x: 2 * grad * x * x / x, "()->()"))
+
+    why = report.result.stories[0].finding.why
+
+    assert why == "It is right a little beside x = 0; look for 0/0, log(0) or inf - inf"
+
+
+def test_what_is_wrong_from_there_on_is_not_right_beside() -> None:
+    """A forgotten upper bound: random numbers do not come so far, and beside the first that does it is as wrong."""
+    op = Op(lambda x: np.clip(x, 0, 6), lambda grad, out, x: grad * (x > 0), "()->()", name="relu6")
+
+    cause, why, suggestion = at_edges(op, "GC201")
+
+    assert (cause, suggestion) == (
+        "wrong_at_edge",
+        "look at the branch that such values take, and at what overflows",
+    )
+    assert why.startswith("It is right for ordinary values, and not for ")
+
+
+def test_a_tie_is_named_where_a_row_is_repeated_in_memory_too() -> None:
+    """Beside these values no row may be one and the same, or they would be tied again."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return np.asarray(grad[..., None] * (x == out[..., None]))
+
+    found = failures(Op(lambda x: x.max(-1), backward, "(n)->()", name="largest"), edges=True)
+
+    assert {(f.case.layout, f.cause) for f in found} == {("C", "wrong_tie"), ("zero-stride", "wrong_tie")}
 
 
 def test_nan_at_a_special_value_is_named() -> None:
@@ -566,7 +609,7 @@ def test_nan_at_a_special_value_is_named() -> None:
 
     assert at_edges(Op(np.square, backward, "()->()"), "GC202") == (
         "nan_at_edge",
-        "It is right a little beside these values; look for 0/0, log(0) or inf - inf",
+        "It is right a little beside the edge 'zeros'; look for 0/0, log(0) or inf - inf",
         "np.where on the operands, before the division",
     )
 
