@@ -28,6 +28,7 @@ Array = NDArray[Any]
 TRIES = 64  # cases that are tried, at the most: a count, so that every run finds the same
 SECONDS = 4.0  # and for how long: only a slow forward is stopped by it
 _MOST_ENTRIES = 12  # of an array, up to which its numbers are made simpler one by one
+_PARTICULAR = {"wrong_scale", "missing_term"}  # causes whose advice is a formula: few numbers fit many
 _LOOKS = 6  # at a case in which randomness may show or not: of one entry, every other mask is like the one before
 
 
@@ -72,10 +73,10 @@ class _Search:
                 and (best.input is None or found.input in (best.input, None))
             ):
                 explained = with_cause(found, best.cause, best.partial)
-                # A factor of 2 that was the length of an axis must not become just any 2.
+                # A factor of 2 that was the length of an axis must not become just any 2, nor a sum any other term.
                 if explained is None or explained.input != best.input:
                     continue
-                if best.cause != "wrong_scale" or explained.suggestion == best.suggestion:
+                if best.cause not in _PARTICULAR or explained.suggestion == best.suggestion:
                     self.best = explained
                     return True
         return False

@@ -725,3 +725,12 @@ def test_a_finding_needs_a_known_cause() -> None:
 
     with pytest.raises(ValueError, match="slip is not in the table of causes"):
         Finding("GC201", "slip", Severity.FAILURE, case, "")
+
+
+def test_a_forward_that_sums_its_loops_is_told() -> None:
+    """Its output has no loop dimension whose neighbour could be looked at."""
+    report = check(Op(np.sum, lambda grad, out, x: np.full(x.shape, grad), "()->()", name="total"))
+
+    assert {(f.code, f.cause) for f in report.findings if f.severity >= Severity.FAILURE} == {
+        ("GC403", "contradicts_signature")
+    }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import POSITIVE, Op, check
+from gradcheck_cli import POSITIVE, Op, check, interval
 from gradcheck_cli.checks import CaseResult
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.diagnose import reconcile
@@ -367,6 +367,16 @@ TERMS: dict[str, Row] = {
             "np.add.at(grad_x, index, grad), or += for each use",
         ),
     ),
+    "all but the diagonal of a softmax": (
+        softmax,
+        lambda grad, out, x: grad * out * (1 - out),
+        [(4,)],
+        (
+            "missing_term",
+            "Every entry of x moves several outputs; the gradient counts only the one at its own place.",
+            "add what the other outputs contribute: usually a sum along an axis",
+        ),
+    ),
     "the sum in a softmax": (
         softmax,
         lambda grad, out, x: grad * out,
@@ -555,7 +565,40 @@ def test_a_special_value_is_named() -> None:
     cause, why, suggestion = at_edges(Op(np.sin, backward, "()->()"), "GC201")
 
     assert (cause, suggestion) == ("wrong_at_edge", "treat it on its own")
-    assert why.startswith("It is right a little beside: ")
+    assert why == "It is right a little beside the edge 'zeros'"
+
+
+def test_few_special_numbers_are_shown() -> None:
+    """Once the case has shrunk, they say more than its name."""
+    report = check(Op(np.square, lambda grad, out, x: 2 * grad * x * x / x, "()->()"))
+
+    why = report.result.stories[0].finding.why
+
+    assert why == "It is right a little beside x = 0; look for 0/0, log(0) or inf - inf"
+
+
+def test_what_is_wrong_from_there_on_is_not_right_beside() -> None:
+    """A forgotten upper bound: random numbers do not come so far, and beside the first that does it is as wrong."""
+    op = Op(lambda x: np.clip(x, 0, 6), lambda grad, out, x: grad * (x > 0), "()->()", name="relu6")
+
+    cause, why, suggestion = at_edges(op, "GC201")
+
+    assert (cause, suggestion) == (
+        "wrong_at_edge",
+        "look at the branch that such values take, and at what overflows",
+    )
+    assert why.startswith("It is right for ordinary values, and not for ")
+
+
+def test_a_tie_is_named_where_a_row_is_repeated_in_memory_too() -> None:
+    """Beside these values no row may be one and the same, or they would be tied again."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return np.asarray(grad[..., None] * (x == out[..., None]))
+
+    found = failures(Op(lambda x: x.max(-1), backward, "(n)->()", name="largest"), edges=True)
+
+    assert {(f.case.layout, f.cause) for f in found} == {("C", "wrong_tie"), ("zero-stride", "wrong_tie")}
 
 
 def test_nan_at_a_special_value_is_named() -> None:
@@ -566,7 +609,7 @@ def test_nan_at_a_special_value_is_named() -> None:
 
     assert at_edges(Op(np.square, backward, "()->()"), "GC202") == (
         "nan_at_edge",
-        "It is right a little beside these values; look for 0/0, log(0) or inf - inf",
+        "It is right a little beside the edge 'zeros'; look for 0/0, log(0) or inf - inf",
         "np.where on the operands, before the division",
     )
 
@@ -594,6 +637,53 @@ def test_almost_an_explanation_is_none(backward: Function, tempting: str, dtype:
 
     assert causes == {"unexplained"}
     assert tempting not in causes
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_what_is_wrong_by_too_little_is_unexplained(size: int) -> None:
+    """Where the gradient itself agrees as well as a cause would have to, "times 2/2 it agrees" explains nothing."""
+
+    def around(x: Array) -> Array:
+        return np.flip(x) + np.roll(x, 1)
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return np.flip(grad) * (1 + 4e-13) + np.roll(grad, -1)
+
+    found = failures(around, backward, shapes=[(size,)], signature="(n)->(n)")
+
+    assert {told(finding) for finding in found} == {("unexplained", "", "")}
+
+
+def test_a_factor_near_one_has_the_digits_that_tell() -> None:
+    """ "Times 1" would be no help."""
+    found = first(np.square, lambda grad, out, x: 2 * grad * x * (1 + 1e-8), shapes=[(4,)])
+
+    assert told(found)[1:] == ("Times 0.99999999 the gradient agrees.", "grad_x * 0.99999999")
+
+
+def test_a_forgotten_epsilon_is_no_single_precision() -> None:
+    """It is as small, but not as erratic; what is rounded to a float32 on the way is both."""
+
+    def smooth_abs(x: Array) -> Any:
+        return np.sqrt(x * x + 1e-7)
+
+    def without(grad: Array, out: Array, x: Array) -> Any:
+        return grad * np.sign(x)
+
+    def rounded(grad: Array, out: Array, x: Array) -> Any:
+        return grad * x / np.sqrt(x * x + 1e-7, dtype=np.float32).astype(np.float64)
+
+    far = interval(0.5, 3)
+    causes = [{f.cause for f in failures(smooth_abs, b, shapes=[(6,)], domain=far)} for b in (without, rounded)]
+
+    assert causes == [{"unexplained"}, {"wrong_dtype"}]
+
+
+def test_without_a_side_that_counts_no_sides_are_exchanged() -> None:
+    """Numbers that move nothing and get a gradient are zero exactly where the slope is not, there being none."""
+    found = first(lambda x: x * 0, lambda grad, out, x: grad * np.exp(x), shapes=[(4,)])
+
+    assert told(found)[0] == "unexplained"
 
 
 def test_one_number_is_no_multiple_of_another() -> None:

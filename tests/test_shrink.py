@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wrong_ops import FEW, WRONG, ops_of, report_of
 
 import gradcheck_cli.shrink
-from gradcheck_cli import POSITIVE, Op, check, index, interval
+from gradcheck_cli import POSITIVE, REAL, Op, check, index, interval
 from gradcheck_cli.api import Report
 from gradcheck_cli.checks import examine
 from gradcheck_cli.checks.finding import Finding, Severity
@@ -293,3 +293,18 @@ def test_warnings_are_not_shrunk() -> None:
     finding = next(f for f in report.findings if f.severity is Severity.WARNING)
 
     assert shrink(finding, Judging()) is finding
+
+
+def test_a_missing_term_stays_the_same_term() -> None:
+    """Of the cosine of two vectors: with few numbers, some other product would do as well."""
+
+    def cosine(a: Array, b: Array) -> Any:
+        return np.sum(a * b, axis=-1) / np.sqrt(np.sum(a * a, axis=-1) * np.sum(b * b, axis=-1))
+
+    def cosine_backward(grad: Array, out: Array, a: Array, b: Array) -> Any:
+        norms = np.sqrt(np.sum(a * a, axis=-1) * np.sum(b * b, axis=-1))
+        return grad * b / norms, grad * (a / norms - out * b / np.sum(b * b, axis=-1))
+
+    op = Op(cosine, cosine_backward, "(n),(n)->()", domain=REAL.avoiding(0), loops=False)
+
+    assert shown(check(op, edges=False, cases=4)).why == "What is missing is a times one number."

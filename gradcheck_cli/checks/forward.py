@@ -168,7 +168,7 @@ def _pattern(case: Case, outputs: Sequence[NDArray[Any]]) -> Iterator[Finding]:
     except Exception:  # Two equal rows may be more than a forward can bear.
         return
     for before, after in zip(outputs, answers, strict=False):
-        if not moved or after.shape != before.shape:
+        if not moved or after.shape != before.shape or before.shape[: len(loop)] != loop:
             continue
         others = (*(slice(None),) * axis, slice(1, None))
         pair = after[others], before[others]

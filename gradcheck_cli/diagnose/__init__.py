@@ -174,6 +174,8 @@ def _hypotheses(finding: Finding) -> Iterator[Cause]:
     """Every hypothesis that explains a finding, the plainest first."""
     for position in _positions(finding):
         evidence = evidence_of(finding.case, position)
+        if finding.code == "GC201" and evidence.agreement(evidence.gradient):
+            continue  # What is wrong is too little to be seen here: whatever agrees explains nothing.
         for hypothesis in _HYPOTHESES[finding.code]:
             if cause := hypothesis(evidence):
                 yield cause._replace(input=evidence.name)

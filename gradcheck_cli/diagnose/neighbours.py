@@ -19,6 +19,7 @@ from gradcheck_cli.diagnose.evidence import Array, Cause, evidence_of
 from gradcheck_cli.numeric.estimate import Outcome
 from gradcheck_cli.stream import Stream
 
+_SHOWN = 4  # numbers of a case that a sentence may hold
 _BESIDE = 2.0**-7  # how far values are moved, in units of the largest entry
 
 
@@ -72,22 +73,35 @@ def special_values(finding: Finding) -> Cause | None:
     case = finding.case
     if not (case.edge or case.index < 0 or _has_ties(case) or _has_zeros(case)):
         return None
-    beside = _beside(case)
-    if not _passes(beside, finding):
-        ordinary = _redrawn(case, [x.shape for x in case.inputs])
-        if not _passes(ordinary, finding):
-            return None
-    what = f"the edge {case.edge!r}" if case.edge else "these values"
+    near = _passes(_beside(case), finding)
+    if not near and not _passes(_redrawn(case, [x.shape for x in case.inputs]), finding):
+        return None
+    what = _values(case)
+    why = f"It is right a little beside {what}" if near else f"It is right for ordinary values, and not for {what}"
     if finding.code == "GC202":
-        why = "It is right a little beside these values; look for 0/0, log(0) or inf - inf"
-        return Cause("nan_at_edge", why, "np.where on the operands, before the division")
+        look = "0/0, log(0) or inf - inf" if near else "what overflows: inf/inf, inf - inf or 0 * inf"
+        return Cause("nan_at_edge", f"{why}; look for {look}", "np.where on the operands, before the division")
     if _has_ties(case) and (finding.input is None or _only_ties(finding)):
         why = "It is right where values differ, and wrong where they are equal: at a tie the gradient is shared out"
         return Cause("wrong_tie", why, "give it to one of them, or divide it by their number")
-    if _at_kinks(finding):
+    if near and _at_kinks(finding):
         why = "It is right beside the kink, and no subgradient at it"
         return Cause("wrong_at_kink", why, "return the slope of one side, or anything between")
-    return Cause("wrong_at_edge", f"It is right a little beside: {what} is what makes it wrong", "treat it on its own")
+    advice = "treat it on its own" if near else "look at the branch that such values take, and at what overflows"
+    return Cause("wrong_at_edge", why, advice)
+
+
+def _values(case: Case) -> str:
+    """What is special about a case: its numbers, if they are few."""
+    moved = case.op.differentiated
+    if sum(case.inputs[p].size for p in moved) > _SHOWN:
+        return f"the edge {case.edge!r}" if case.edge else "these values"
+    return ", ".join(f"{case.op.names[p]} = {_numbers(case.inputs[p])}" for p in moved)
+
+
+def _numbers(x: Array) -> str:
+    text = ", ".join(f"{number:.6g}" for number in x.reshape(-1).tolist())
+    return f"[{text}]" if x.ndim else text
 
 
 def _passes(case: Case | None, finding: Finding) -> bool:
@@ -134,8 +148,9 @@ def _redrawn(case: Case, shapes: list[tuple[int, ...]]) -> Case | None:
 
 
 def _elsewhere(case: Case, inputs: list[Array]) -> Case:
-    """Other inputs in the same memory layout; no edge any more."""
-    return with_inputs(replace(case, edge=""), tuple(lay_out(x, case.layout) for x in inputs))
+    """Other inputs in the same memory layout; no edge any more, nor rows that are one and the same."""
+    layout = "C" if case.layout == "zero-stride" else case.layout
+    return with_inputs(replace(case, edge="", layout=layout), tuple(lay_out(x, layout) for x in inputs))
 
 
 def _has_ties(case: Case) -> bool:

@@ -21,6 +21,8 @@ def overwrites(e: Evidence) -> Cause | None:
         return None
     if cause := _one_output(e, parts):
         return cause
+    if _own_place(e) and not _indexed(e):
+        return None  # A softmax without its sum: an entry is no buffer that something is written to twice.
     used = np.abs(parts) > _NOTHING * e.largest
     wrong = np.flatnonzero(e.wrong)
     several = used[:, wrong].sum(axis=0) > 1
@@ -37,16 +39,29 @@ def overwrites(e: Evidence) -> Cause | None:
 def some_uses(e: Evidence) -> Cause | None:
     """Every output adds either all that it should or nothing, and something to every entry that is wrong."""
     parts, claimed, wrong = e.contributions, e.claimed, np.flatnonzero(e.wrong)
-    if parts is None or claimed is None or not wrong.size:
+    if parts is None or claimed is None or not wrong.size or (_own_place(e) and not _indexed(e)):
         return None
-    repeated = any(x.dtype.kind in "iu" for x in e.case.inputs)  # One output may use an entry twice.
-    times, kept = _uses(parts, claimed, float(np.max(e.tolerance)), _MOST_USES if repeated else 1)
+    # One output may use an entry twice.
+    times, kept = _uses(parts, claimed, float(np.max(e.tolerance)), _MOST_USES if _indexed(e) else 1)
     due, kept = times[:, wrong].sum(axis=0), kept[:, wrong].sum(axis=0)
     if np.any(times < 0) or not np.all((kept > 0) & (kept < due)):
         return None
     most = int(np.argmax(due - kept))
     why = f"Entries of {e.name} are used up to {due[most]} times; of these, {kept[most]} count in the gradient."
     return Cause("overwrites_instead_of_accumulates", why, "+= for each use, or np.add.at where indices repeat")
+
+
+def _indexed(e: Evidence) -> bool:
+    """Whether an input may say which entries are used, and how often."""
+    return any(x.dtype.kind in "iu" for x in e.case.inputs)
+
+
+def _own_place(e: Evidence) -> bool:
+    """Whether each entry has what the one output at its own place contributes, and no more."""
+    parts, g = e.contributions, e.gradient
+    if parts is None or g is None or parts.shape[0] != parts.shape[1]:
+        return False
+    return bool(np.all(np.abs(np.diag(parts) - g.reshape(-1)) <= e.tolerance))
 
 
 def _uses(parts: Array, claimed: Array, tolerance: float, most: int) -> tuple[Array, Array]:
@@ -97,7 +112,8 @@ def branch_swapped(e: Evidence) -> Cause | None:
     small = _NOTHING * max(e.largest, float(np.max(np.abs(ours), initial=0.0)))
     ours_on, theirs_on = np.abs(ours) > small, np.abs(theirs) > small
     advice = "exchange the two sides of the condition"
-    if np.array_equal(ours_on, ~theirs_on) and ours_on.any():
+    both = theirs_on.any() or ours.size == 1  # Where nothing moves the output, there is no side to speak of.
+    if np.array_equal(ours_on, ~theirs_on) and ours_on.any() and both:
         why = "The gradient is zero exactly where the slope is not, and the other way round."
         return Cause("branch_swapped", why, advice)
     weights = e.oracle.weights
@@ -116,9 +132,7 @@ def missing_term(e: Evidence) -> Cause | None:
     g = e.gradient
     if g is None or not e.complete or e.wrong.sum() < 2:
         return None
-    parts = e.contributions
-    square = parts is not None and parts.shape[0] == parts.shape[1]
-    if parts is not None and square and np.all(np.abs(np.diag(parts) - g.reshape(-1)) <= e.tolerance):
+    if _own_place(e):
         why = f"Every entry of {e.name} moves several outputs; the gradient counts only the one at its own place."
         return Cause("missing_term", why, "add what the other outputs contribute: usually a sum along an axis")
     if cause := _only_its_own(e) or _other_half(e):

@@ -15,6 +15,9 @@ from gradcheck_cli.diagnose.evidence import Array, Cause, Evidence
 
 _MANY = 3  # entries that are a little off, each, for a pattern
 _FEW = 0.5  # of the entries, at most, are wrong where a few are
+_FEW_BITS = 2.0**16  # of a mantissa, where a float32 has 24
+_OTHER = 0.125  # of what is wrong: a change by that much is none of something smooth
+_SOME_SINGLES = 1.37 * 2.0**-20  # of a number: what a float32 rounds away is another part of it there
 
 
 def zero_gradient(e: Evidence) -> Cause | None:
@@ -51,8 +54,9 @@ def wrong_scale(e: Evidence) -> Cause | None:
     if not (agreement := e.agreement(exact * e.gradient)):
         return None
     sign = "-" if factor < 0 else ""
-    what = f"{sign}{names[0][1]}" + (f" (or {names[1][1]})" if len(names) > 1 else "") if names else f"{factor:.6g}"
-    code = f"grad_{e.name} * {sign}{names[0][2]}" if names else f"grad_{e.name} * {factor:.6g}"
+    number = f"{factor:.6g}" if abs(abs(factor) - 1) > 1e-5 else f"{factor:.12g}"
+    what = f"{sign}{names[0][1]}" + (f" (or {names[1][1]})" if len(names) > 1 else "") if names else number
+    code = f"grad_{e.name} * {sign}{names[0][2]}" if names else f"grad_{e.name} * {number}"
     return Cause("wrong_scale", f"Times {what} the gradient {agreement}.", code)
 
 
@@ -80,7 +84,8 @@ def _factors(e: Evidence, factor: float) -> Iterator[tuple[float, str, str]]:
 
 
 def _matching(factor: float, forms: list[tuple[float, str, str]]) -> Iterator[tuple[float, str, str]]:
-    return (form for form in forms if math.isclose(factor, form[0], rel_tol=1e-9))
+    """The forms that are that number; 2/n is none where n is 2, since times 1 nothing changes."""
+    return (form for form in forms if form[0] != 1 and math.isclose(factor, form[0], rel_tol=1e-9))
 
 
 def _lengths(e: Evidence) -> dict[str, tuple[int, str]]:
@@ -107,12 +112,28 @@ def single_precision(e: Evidence) -> Cause | None:
         return None
     if not np.all(e.apart(g) <= 2.0**-22 * max(e.largest, float(np.max(np.abs(g), initial=0.0)))):
         return None
-    rounded = np.array_equal(g, g.astype(np.float32).astype(np.float64))
-    if not rounded and (e.wrong.sum() < _MANY or e.wrong.sum() <= _FEW * e.judged.sum()):
-        return None  # One number that is a little off may be so for any reason.
+    rounded = np.array_equal(g, g.astype(np.float32).astype(np.float64)) and not _short(g)
+    if not rounded and (e.wrong.sum() < _MANY or e.wrong.sum() <= _FEW * e.judged.sum() or not _erratic(e)):
+        return None  # One number that is a little off may be so for any reason, as may what changes smoothly.
     what = "has the digits of a float32 and is right to as many" if rounded else "is right to the digits of a float32"
     why = f"The gradient {what}: somewhere {'it' if rounded else 'something'} was rounded."
     return Cause("wrong_dtype", why, "compute in the dtype of the inputs: no float32 on the way")
+
+
+def _short(g: Array) -> bool:
+    """Whether all numbers have so few digits that nobody need have rounded them."""
+    mantissas = np.frexp(g)[0] * _FEW_BITS
+    return np.array_equal(mantissas, np.round(mantissas))
+
+
+def _erratic(e: Evidence) -> bool:
+    """Whether what is wrong is another number some float32s further, as rounding is and a forgotten epsilon is not."""
+    further = e.elsewhere([x * (1 + _SOME_SINGLES) if x.dtype.kind == "f" else x for x in e.case.inputs])
+    there = Evidence(further, e.position) if further else e
+    if e.gradient is None or there.gradient is None or not (e.complete and np.all(np.isfinite(there.gradient))):
+        return False
+    here = e.gradient - e.numeric
+    return bool(np.max(np.abs(there.gradient - there.numeric - here)) > _OTHER * np.max(np.abs(here)))
 
 
 def permuted_or_reversed(e: Evidence) -> Cause | None:
@@ -189,6 +210,8 @@ def _misdirected(e: Evidence) -> Cause | None:
     if not near.any(axis=1).all() or not np.array_equal(near.sum(axis=0), equal.sum(axis=0)):
         return None
     moved = int(np.count_nonzero(~np.diag(near)))
+    if not moved:
+        return None  # Each is right, and the sum is off by what rounds.
     why = f"{moved} of {len(parts)} output entries have another one's place: their upstream gradients are exchanged."
     return Cause("permuted_or_reversed", why, "undo what forward does to the order: reshapes and axes, one by one")
 
@@ -218,7 +241,7 @@ def _factor_where_wrong(e: Evidence) -> float | None:
         (n for n in (1.0, 2.0, 3.0, 4.0) for n in (n, 1 / n) if math.isclose(abs(factor), n, rel_tol=1e-9)), 0.0
     )
     factor = math.copysign(simple, factor)
-    if not simple or np.any(np.abs(factor * ours[wrong] - theirs[wrong]) > 4 * e.tolerance[wrong]):
+    if not simple or factor == 1 or np.any(np.abs(factor * ours[wrong] - theirs[wrong]) > 4 * e.tolerance[wrong]):
         return None
     return factor
 
