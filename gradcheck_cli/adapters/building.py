@@ -9,7 +9,7 @@ from typing import Any
 
 from gradcheck_cli.adapters.given import Given
 from gradcheck_cli.adapters.inputs import Inputs
-from gradcheck_cli.adapters.words import gradient_names, is_target, plain
+from gradcheck_cli.adapters.words import gradient_names, is_target, listed, plain
 from gradcheck_cli.errors import UsageError, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import place_of
@@ -38,6 +38,8 @@ def build(
             hint = suggestions(wanted, inputs.names) or f"; there are {', '.join(inputs.names)}"
             raise UsageError(f"--wrt names {wanted!r}{hint}")
     chosen = given.wrt or differentiable or [n for n in inputs.names if n not in inputs.integers]
+    if not chosen:
+        raise UsageError(f"it has nothing to differentiate: {listed(inputs.names)} takes integers only")
     op = Op(
         _dressed(forward, theirs[0], inputs, ()),
         _dressed(backward, theirs[1], inputs, ("grad", "out")),
@@ -64,9 +66,12 @@ def differentiated(inputs: Inputs, returned: Any, is_loss: bool) -> list[str]:
     """The inputs that backward returns gradients for: all, or all but integers, or all but what is called a target.
 
     Decided by how many gradients there are; where that fits nothing, they are all, and the check will count them. Only
-    of a loss is `y` a target: mul(x, y) that returns one gradient has forgotten one.
+    of a loss is `y` a target: mul(x, y) that returns one gradient has forgotten one. None for a target is no gradient.
     """
     continuous = [n for n in inputs.names if n not in inputs.integers]
+    if isinstance(returned, (tuple, list)) and len(returned) == len(inputs.names):
+        absent = {n for n, entry in zip(inputs.names, returned, strict=True) if entry is None}
+        return [n for n in continuous if n not in absent or not is_target(n, is_loss)]
     others = [n for n in continuous if not is_target(n, is_loss)]
     if isinstance(returned, Mapping):
         known = [n for n in continuous if _entry(returned, n) is not None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradcheck_cli.adapters.building import build, differentiated
-from gradcheck_cli.adapters.calls import Call, decide, spoken_call
+from gradcheck_cli.adapters.calls import Call, decide, named_backward, spoken_call, undecided
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import (  # fmt: skip
     Inputs,
@@ -21,9 +21,10 @@ from gradcheck_cli.adapters.inputs import (  # fmt: skip
     positional,
     tried,
 )
+from gradcheck_cli.adapters.learning import learn
 from gradcheck_cli.adapters.objects import Run
 from gradcheck_cli.adapters.pairs import dialect_of
-from gradcheck_cli.adapters.words import RATES, is_loss, listed, methods_named
+from gradcheck_cli.adapters.words import RATES, is_cotangent, is_loss, listed, methods_named
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import place_of
@@ -38,14 +39,18 @@ def find(scope: Scope) -> Iterator[Target]:
 
 
 def methods_of(cls: type) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
-    """Its forward and backward, as plain functions; None where it lacks one."""
-    own = [n for n in dir(cls) if n == "__call__" or not n.startswith("__")]
+    """Its forward and backward, as plain functions; None where it lacks one. _bwd may be a part of backward."""
+    own = sorted((n for n in dir(cls) if n == "__call__" or not n.startswith("__")), key=_is_private)
     names = methods_named(own, backward=False), methods_named(own, backward=True)
     found = [inspect.getattr_static(cls, name) if name else None for name in names]
     functions = [getattr(f, "__func__", f) for f in found]
     if not all(inspect.isfunction(f) for f in functions):
         return None
     return functions[0], functions[1]  # type: ignore[return-value]
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
 
 
 _NOTHING = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
@@ -76,7 +81,7 @@ class Layer:
         inputs = example(names[: len(given.arrays)] if given.arrays else names, _without_known(given, names), params)
         returned, inputs = tried(run.raw, inputs)
         run.call = self._call(run, returned, inputs, given)
-        run.learn(inputs)
+        learn(run, inputs)
         inputs = self._with_parameters(run, inputs, given)
         run.names, run.wanted = inputs.names, _wanted(run, inputs)
         return build(
@@ -99,11 +104,14 @@ class Layer:
         free = [p for p in positional(parameters(run.bound(self.backward))) if not RATES.fullmatch(p.name)]
         run.rates = [p.name for p in positional(parameters(run.bound(self.backward))) if RATES.fullmatch(p.name)]
         required = [p.name for p in free if p.default is p.empty] or [p.name for p in free][:1]
-        if len(required) == 1 and required[0] not in run.arrays:
-            return Call((("dout", 0),), _several(returned), (required[0],), 1)
         if not required:
             return Call((), _several(returned), (), 0)
         backward = run.bound(self.backward, without=run.rates)
+        if len(required) == 1 and required[0] not in run.arrays:
+            if is_cotangent(required[0]) or named_backward(backward):
+                return Call((("dout", 0),), _several(returned), (required[0],), 1)
+            if run.remembers(inputs):  # grad(x) may be the slope at x, or be handed what came back through the output.
+                raise UsageError(undecided(backward, required, [], run.arrays))
         return decide(run.bound(self.forward), backward, returned, run.arrays, known)
 
     def _with_parameters(self, run: Run, inputs: Inputs, given: Given) -> Inputs:
@@ -166,4 +174,5 @@ def _wanted(run: Run, inputs: Inputs) -> list[str]:
     if run.in_order:
         return [n for n in inputs.names if n not in inputs.integers]
     returned = run.returned if run.returned is not None else tuple(first.names)
-    return [*differentiated(first, returned, is_loss(run.cls.__name__)), *behind]
+    of_loss = any(is_loss(base.__name__) for base in run.cls.__mro__)
+    return [*differentiated(first, returned, of_loss), *behind]

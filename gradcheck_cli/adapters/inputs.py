@@ -191,7 +191,7 @@ def _with_integers(forward: Forward, inputs: Inputs) -> Iterator[Inputs]:
     """The example with integers in one of the inputs, which index a dimension if calls tell which."""
     sizes = parse(inputs.signature).bind([x.shape for x in inputs.arrays]).sizes
     order = sorted(range(len(inputs.arrays)), key=lambda i: (i == 0, -i))
-    for position in order if len(order) > 1 else ():
+    for position in order:
         low = replace(
             inputs, arrays=_replaced(inputs.arrays, position, np.zeros_like(inputs.arrays[position], np.int64))
         )

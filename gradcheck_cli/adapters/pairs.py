@@ -148,7 +148,7 @@ class _Run:
         self.pulls = False  # whether backward returns the function that wants the upstream gradient
         self.wanted: Sequence[str] = ()
         self.names: Sequence[str] = ()
-        self.steady = Steady(forward if how is None or how.takes_state else None)
+        self.steady = Steady(how is None or how.takes_state)
 
     def raw(self, *arrays: Any, **params: Any) -> Any:
         """What forward itself returns, in its own dialect."""

@@ -13,6 +13,9 @@ from gradcheck_cli.op import Array
 
 _VALUES = ("data", "value", "val", "array")
 _GRADIENTS = ("grad", "gradient", "g", "diff", "d", "grads")
+# Gradients of the input, which layers with one input need not name.
+_NAMELESS = {"grad", "gradient", "gradients", "derivative", "derivatives", "diff", "dx", "din", "dinput", "dinputs"}
+_NAMELESS |= {"dprev", "gradinput", "gradinputs", "inputgrad", "inputgradient", "gradin"}
 _PARAMS = ("params", "parameters", "param", "weights", "w", "paramvals")
 _OUTPUTS = ("output", "outputs", "out", "y", "z", "a", "result", "activation", "o")
 
@@ -65,6 +68,12 @@ def left_for(thing: Any, name: str) -> Any:
                 if key == name or (isinstance(key, str) and plain(key) in (*wanted, plain(name))):
                     return entry
     return None
+
+
+def nameless(thing: Any, before: Mapping[str, Any]) -> Any:
+    """The gradient that backward left under a name that says of nothing, self.derivatives; None where several are."""
+    found = [v for n, v in vars(thing).items() if plain(n) in _NAMELESS and _is_array(v) and v is not before.get(n)]
+    return found[0] if len(found) == 1 else None
 
 
 def abbreviated(thing: Any, name: str, others: set[str]) -> Any:

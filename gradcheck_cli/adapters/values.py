@@ -52,7 +52,7 @@ def op_of(function: Callable[..., Any], given: Given) -> Op:
     """The op of such a function; raises UsageError where it returns something else."""
     params = parameters(function)
     inputs = example(array_names(params, given), given, accepted(params, given))
-    dialect, steady = dialect_of(function, given), Steady(function)
+    dialect, steady = dialect_of(function, given), Steady()
 
     def both(*arrays: Any, **kwargs: Any) -> tuple[Any, Any]:
         with steady, dialect.around():

@@ -52,7 +52,11 @@ _LOSSES = {
     "objective",
     "criterion",
     "nll",
+    "ce",
     "bce",
+    "cce",
+    "rmse",
+    "huber",
     "hinge",
 }
 _COTANGENT = re.compile(
