@@ -437,3 +437,33 @@ def test_adapt_is_for_op_files(module: Any) -> None:
 
     assert (op.name, op.params) == ("times", {"k": [2, 3]})
     assert check(op, cases=4, edges=False).passed
+
+
+@pytest.mark.parametrize(("slope", "right"), [("1 - np.tanh(x) ** 2", True), ("1 + np.tanh(x) ** 2", False)])
+@pytest.mark.parametrize(("head", "flag"), [("x, ", "deriv"), ("x, *, ", "derivative")])
+def test_a_function_may_be_asked_for_its_derivative(module: Any, head: str, flag: str, slope: str, right: bool) -> None:
+    """tanh(x, deriv=True): its own derivative is checked, rather than what another tool makes of it."""
+    text = f"def f({head}{flag}=False):\n    return {slope} if {flag} else np.tanh(x)\n"
+    made = op_in(module(text), (3,), name="f")
+
+    assert made.taken_for.startswith(f"a function that returns its derivative for {flag}=True: x the input")
+    assert passes(made, (3,)) == right
+
+
+def test_a_derivative_behind_a_switch_may_take_the_output(module: Any) -> None:
+    """As x * (1 - x) of a sigmoid does; only who wrote it can tell."""
+    text = "def f(x, deriv=False):\n    return x * (1 - x) if deriv else 1 / (1 + np.exp(-x))\n"
+    wrong = op_in(module(text), (3,), name="f")
+
+    assert "if x is the output: --call out" in wrong.taken_for
+    assert not passes(wrong, (3,))
+    assert passes(op_in(module(text), (3,), name="f", call="out"), (3,))
+
+
+def test_a_switch_may_add_the_gradient_to_the_value(module: Any) -> None:
+    """Said so, it is what scipy.optimize knows as jac=True; grad is a name that backward's own argument has."""
+    text = "def f(x, grad=False):\n    return (x @ x, {} * x) if grad else x @ x\n"
+
+    assert "write --param grad=True" in refused(module(text.format(2)), (3,), name="f")
+    assert passes(op_in(module(text.format(2)), (3,), name="f", params={"grad": True}), (3,))
+    assert not passes(op_in(module(text.format(3)), (3,), name="f", params={"grad": True}), (3,))

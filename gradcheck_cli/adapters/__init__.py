@@ -27,6 +27,7 @@ STYLES = (
     ("primitives", "autograd"),
     ("classes", ""),
     ("pairs", ""),
+    ("switches", ""),
     ("values", ""),
     ("traced", ""),
 )

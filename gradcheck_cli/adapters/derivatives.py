@@ -9,6 +9,8 @@ import numpy as np
 
 from gradcheck_cli.op import Array
 
+SLOPE = "f' of an elementwise function"
+
 
 def entries_of(returned: Any, count: int) -> list[Any]:
     """What a derivative returned, one entry for each of `count` inputs where it can be told."""
@@ -48,7 +50,7 @@ def kind_of(out: Any, derivatives: Sequence[Any], arrays: Sequence[Array]) -> st
         return "the gradient of a scalar"
     if any(np.shape(d) == shape + x.shape for d, x in zip(derivatives, arrays, strict=False)):
         return "a Jacobian"
-    return "f' of an elementwise function"
+    return SLOPE
 
 
 def _is_one_array(values: Sequence[Any]) -> bool:

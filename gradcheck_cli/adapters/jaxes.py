@@ -92,7 +92,7 @@ class _Run:
         with _doubles():
             return DIALECT.everything_outward(self._called([_jax().numpy.asarray(x) for x in arrays], params))
 
-    def gradients(self, grad: Any, _out: Any, *arrays: Any, **params: Any) -> tuple[Any, ...]:
+    def gradients(self, grad: Any, _out: Any, /, *arrays: Any, **params: Any) -> tuple[Any, ...]:
         """One gradient per array that is differentiated. JAX's are conjugates of ours."""
         with _doubles():
             inward = [_jax().numpy.asarray(x) for x in arrays]

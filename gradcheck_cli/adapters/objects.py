@@ -127,7 +127,7 @@ class Run:
             answer = self.carrier.backward(thing, values, named)
         return thing, answer, slots.nameless(thing, before) if answer is None else None
 
-    def gradients(self, grad: Any, out: Any, *arrays: Any, **params: Any) -> Any:
+    def gradients(self, grad: Any, out: Any, /, *arrays: Any, **params: Any) -> Any:
         """The gradients of forward's arrays, as returned or left on self, then those of the parameters."""
         thing, answer, nameless = self.backwarded(grad, out, arrays, params)
         outward = self.dialect.everything_outward

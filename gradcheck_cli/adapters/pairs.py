@@ -12,12 +12,12 @@ import numpy as np
 
 from gradcheck_cli.adapters.building import build, differentiated, gradients_of
 from gradcheck_cli.adapters.calls import Call, decide, spoken_call
-from gradcheck_cli.adapters.derivatives import entries_of, kind_of, pulled_back
+from gradcheck_cli.adapters.derivatives import SLOPE, entries_of, kind_of, pulled_back
 from gradcheck_cli.adapters.dialect import NUMPY, Dialect, Steady, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, attempt, example, parameters, tried
 from gradcheck_cli.adapters.words import NAMELESS, is_loss, stem_of
-from gradcheck_cli.errors import UsageError, describe
+from gradcheck_cli.errors import UsageError
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import name_of, place_of
@@ -96,6 +96,7 @@ class Pair:
     forward: Function
     backward: Function
     cotangents: Sequence[str] = ()
+    what: str = ""  # where it is no pair, what it is
 
     def op(self, given: Given) -> Op:
         """The op; raises UsageError where what is given does not fit, or no convention can be told."""
@@ -115,10 +116,11 @@ class Pair:
         run = _Run(self.forward, self.backward, dialect, tuple(params), tuple(also), how)
         wanted, kind = run.learn(inputs)
         run.wanted, run.names = wanted, inputs.names
-        taken = (
-            f"a pair, {name_of(self.forward)} and {name_of(self.backward)}: "
-            f"{how.described(name_of(self.forward), inputs.names)}" + (f"; it returns {kind}" if kind else "")
-        )
+        what = self.what or f"a pair, {name_of(self.forward)} and {name_of(self.backward)}"
+        taken = f"{what}: {how.described(name_of(self.forward), inputs.names)}"
+        taken += f"; it returns {kind}" if kind else ""
+        if kind == SLOPE and how.roles == (("input", 0),):  # 1 - a * a looks like a slope at the input a.
+            taken += f" (if {how.names[0]} is the output: --call out)"
         return build(
             self.name,
             run.outputs,
@@ -161,7 +163,7 @@ class _Run:
         assert self.how is not None
         return self.dialect.everything_outward(self.how.outputs_of(self.raw(*arrays, **params)))
 
-    def gradients(self, grad: Any, out: Any, *arrays: Any, **params: Any) -> Any:
+    def gradients(self, grad: Any, out: Any, /, *arrays: Any, **params: Any) -> Any:
         """What backward returns, or the upstream gradient times its derivative."""
         answer = self.answer(grad, out, *arrays, **params)
         answer = self.dialect.everything_outward(answer)
@@ -175,7 +177,7 @@ class _Run:
             return tuple(entries)
         return tuple(pulled_back(grad, e, arrays[p]) for e, p in zip(entries, positions, strict=True))
 
-    def answer(self, grad: Any, out: Any, *arrays: Any, **params: Any) -> Any:
+    def answer(self, grad: Any, out: Any, /, *arrays: Any, **params: Any) -> Any:
         """What backward returns, in its own dialect."""
         assert self.how is not None
         inward = self.dialect.inward
@@ -207,7 +209,7 @@ class _Run:
                 answer = self.dialect.everything_outward(self.answer(ones, _arrays(out), *arrays, **params))
         except Exception as error:  # A finding of the check, if it is not ours.
             if isinstance(error, UsageError):
-                raise UsageError(describe(error)) from None
+                raise error from None
             return differentiated(inputs, (), False), ""
         if self.finished:
             return differentiated(inputs, answer, is_loss(name_of(self.forward))), ""

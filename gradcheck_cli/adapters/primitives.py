@@ -39,7 +39,7 @@ def traced_op(name: str, function: Callable[..., Any], given: Given, what: str) 
     _, inputs = tried(function, inputs)
     wanted = tuple(i for i, n in enumerate(inputs.names) if n not in inputs.integers)
 
-    def gradients(grad: Any, _out: Any, *arrays: Any, **kwargs: Any) -> Any:
+    def gradients(grad: Any, _out: Any, /, *arrays: Any, **kwargs: Any) -> Any:
         autograd = sys.modules["autograd"]
 
         def of_wanted(chosen: Any) -> Any:

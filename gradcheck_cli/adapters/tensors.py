@@ -85,7 +85,7 @@ class Differentiable:
             returned = tuple(returned.values())
         return tuple(map(outward, returned)) if isinstance(returned, (tuple, list)) else outward(returned)
 
-    def gradients(self, grad: Any, _out: Any, *arrays: Any, **params: Any) -> tuple[Any, ...]:
+    def gradients(self, grad: Any, _out: Any, /, *arrays: Any, **params: Any) -> tuple[Any, ...]:
         """One gradient per array, as its Function returned it where the function is one Function; else the engine's."""
         home = self._home(arrays)
         leaves = [tensor(x, home) for x in arrays]

@@ -69,7 +69,7 @@ def op_of(function: Callable[..., Any], given: Given) -> Op:
         )
     wanted = list(given.wrt) or _wanted(inputs, gradient)
 
-    def backward(grad: Any, _out: Any, *arrays: Any, **kwargs: Any) -> Any:
+    def backward(grad: Any, _out: Any, /, *arrays: Any, **kwargs: Any) -> Any:
         found = gradients_of(both(*arrays, **kwargs)[1], inputs.names, wanted)
         entries = entries_of(found, len(wanted))
         positions = [inputs.names.index(name) for name in wanted]
