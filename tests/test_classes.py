@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from test_adapters import module, op_in, passes, refused  # noqa: F401 (a fixture)
+
+from gradcheck_cli import adapt, check
+from gradcheck_cli.domain import Integers
 
 DENSE = """
     class Layer:
@@ -193,3 +197,64 @@ def test_a_table_without_a_gradient_leaves_nothing_to_check(module: Any) -> None
     """
 
     assert "nothing to differentiate: ids takes integers only" in refused(module(text), (4,))
+
+
+NET = """
+    class Affine:
+        def __init__(self, W, b):
+            self.W, self.b = W, b
+
+    class Net:
+        def __init__(self, n_in, n_out):
+            self.params = {"W": np.random.randn(n_in, n_out), "b": np.zeros(n_out)}
+            self.affine = Affine(self.params["W"], self.params["b"])
+
+        def probabilities(self, x):
+            e = np.exp(x @ self.affine.W + self.affine.b)
+            return e / e.sum(1, keepdims=True)
+"""
+LOSS = """
+        def loss(self, x, t):
+            return -np.log(self.probabilities(x)[range(len(x)), t]).mean()
+
+        def gradient(self, x, t):
+            d = self.probabilities(x)
+            d[range(len(x)), t] -= 1
+            return {"W": x.T @ d / len(x), "b": d.sum(0) / len(x)}
+"""
+BOTH = """
+        def loss(self, x, t=None):
+            p = self.probabilities(x)
+            loss, d, grads = -np.log(p[range(len(x)), t]).mean(), p.copy(), {}
+            d[range(len(x)), t] -= 1
+            grads["W"], grads["b"] = x.T @ d / len(x), d.sum(0) / len(x)
+            return loss, grads
+"""
+
+
+@pytest.mark.parametrize("methods", [LOSS, BOTH], ids=["loss and gradient", "loss returns both"])
+def test_a_net_returns_the_gradients_of_its_parameters(module: Any, methods: str) -> None:  # noqa: F811
+    """In a dict; its layers hold the same arrays, and a softmax does not feel a b that moves as a whole."""
+    sizes, forgotten = {"n_in": 3, "n_out": 2}, methods.replace("d.sum(0) / len(x)", "d.sum(0)")
+    right = op_in(module(NET + methods), (4, 3), (4,), params=sizes, name="Net")
+    wrong = op_in(module(NET + forgotten), (4, 3), (4,), params=sizes, name="Net")
+
+    assert right.names == ("x", "t", "W", "b")
+    assert right.notes == ("no gradient of x is returned, so none is checked",)
+    assert passes(right, (4, 3), (4,))
+    assert not passes(wrong, (4, 3), (4,))
+
+
+def test_labels_are_within_what_forward_takes() -> None:
+    """No shape of an input says how many classes there are."""
+    weights = np.ones((3, 2))
+
+    def loss(x: Any, t: Any) -> Any:
+        return (x @ weights)[range(len(x)), t].sum()
+
+    def loss_backward(dout: Any, x: Any, t: Any) -> Any:
+        return dout * weights[:, t].T
+
+    op = adapt(loss, loss_backward, signature="(4,3),(4)")
+    assert op.domains[1] == Integers(0, 1)
+    assert check(op, cases=2, edges=False).passed

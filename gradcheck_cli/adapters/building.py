@@ -74,7 +74,7 @@ def differentiated(inputs: Inputs, returned: Any, is_loss: bool) -> list[str]:
         return [n for n in continuous if n not in absent or not is_target(n, is_loss)]
     others = [n for n in continuous if not is_target(n, is_loss)]
     if isinstance(returned, Mapping):
-        known = [n for n in continuous if _entry(returned, n) is not None]
+        known = [n for n in continuous if entry_of(returned, n) is not None]
         return known if set(others) <= set(known) else continuous
     count = len(returned) if isinstance(returned, (tuple, list)) else 1
     return others if count == len(others) and count not in (len(continuous), len(inputs.names)) else continuous
@@ -86,7 +86,7 @@ def gradients_of(returned: Any, names: Sequence[str], wanted: Sequence[str]) -> 
     A dict is read by names (w, dw, grad_w), and None that follows the last input is left out.
     """
     if isinstance(returned, Mapping):
-        return tuple(_entry(returned, name) for name in wanted)
+        return tuple(entry_of(returned, name) for name in wanted)
     if isinstance(returned, (tuple, list)):
         entries = list(returned)
         while len(entries) > len(names) and entries[-1] is None:
@@ -95,7 +95,8 @@ def gradients_of(returned: Any, names: Sequence[str], wanted: Sequence[str]) -> 
     return returned
 
 
-def _entry(returned: Mapping[Any, Any], name: str) -> Any:
+def entry_of(returned: Mapping[Any, Any], name: str) -> Any:
+    """The gradient with respect to `name` in a dict of them; None where there is none."""
     for key, value in returned.items():
         if key == name or plain(str(key)) in gradient_names(name):
             return value

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dis
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gradcheck_cli.adapters.building import build, differentiated
+from gradcheck_cli.adapters.building import build, differentiated, entry_of
 from gradcheck_cli.adapters.calls import Call, decide, named_backward, spoken_call, undecided
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import (  # fmt: skip
@@ -24,6 +24,7 @@ from gradcheck_cli.adapters.inputs import (  # fmt: skip
 from gradcheck_cli.adapters.learning import learn
 from gradcheck_cli.adapters.objects import Run
 from gradcheck_cli.adapters.pairs import dialect_of
+from gradcheck_cli.adapters.values import promises_gradients
 from gradcheck_cli.adapters.words import RATES, is_cotangent, is_loss, listed, methods_named
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.op import Op
@@ -31,7 +32,7 @@ from gradcheck_cli.source import place_of
 
 
 def find(scope: Scope) -> Iterator[Target]:
-    """Every class of the module that has a forward and a backward of its own, or inherits them."""
+    """Every class of the module that has a forward and a backward, or both in one; its own, or inherited."""
     for name, value in scope:
         methods = methods_of(value) if inspect.isclass(value) else None
         if methods is not None and not any(map(_is_abstract, methods)):
@@ -39,11 +40,16 @@ def find(scope: Scope) -> Iterator[Target]:
 
 
 def methods_of(cls: type) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
-    """Its forward and backward, as plain functions; None where it lacks one. _bwd may be a part of backward."""
+    """Its forward and backward, as plain functions; None where it lacks one. _bwd may be a part of backward.
+
+    Both are the same where it returns a value and its gradients: loss(X, y) -> loss, grads.
+    """
     own = sorted((n for n in dir(cls) if n == "__call__" or not n.startswith("__")), key=_is_private)
     names = methods_named(own, backward=False), methods_named(own, backward=True)
     found = [inspect.getattr_static(cls, name) if name else None for name in names]
     functions = [getattr(f, "__func__", f) for f in found]
+    if names[1] is None and inspect.isfunction(functions[0]) and promises_gradients(functions[0]):
+        functions[1] = functions[0]
     if not all(inspect.isfunction(f) for f in functions):
         return None
     return functions[0], functions[1]  # type: ignore[return-value]
@@ -99,6 +105,8 @@ class Layer:
     def _call(self, run: Run, returned: Any, inputs: Inputs, given: Given) -> Call:
         """How to call backward: by names, as for a pair, but that the only argument is the upstream gradient."""
         known = list(inputs.params)
+        if self.forward is self.backward:
+            return Call((), 1, (), 0)
         if given.call:
             return spoken_call(given.call, run.arrays, known, returned)
         free = [p for p in positional(parameters(run.bound(self.backward))) if not RATES.fullmatch(p.name)]
@@ -173,6 +181,8 @@ def _wanted(run: Run, inputs: Inputs) -> list[str]:
     )
     if run.in_order:
         return [n for n in inputs.names if n not in inputs.integers]
+    if isinstance(run.returned, Mapping) and run.own_values:  # Of its parameters, as to be learned; rarely more.
+        return [n for n in run.arrays if entry_of(run.returned, n) is not None] + behind
     returned = run.returned if run.returned is not None else tuple(first.names)
     of_loss = any(is_loss(base.__name__) for base in run.cls.__mro__)
     return [*differentiated(first, returned, of_loss), *behind]

@@ -199,11 +199,15 @@ def _with_integers(forward: Forward, inputs: Inputs) -> Iterator[Inputs]:
             continue
         x = inputs.arrays[position]
         others = [n for i, a in enumerate(inputs.arrays) if i != position for n in a.shape]
-        domain: Domain = Integers(0, max(min([n for n in others if n > 1], default=1) - 1, 1))
+
+        def takes(number: int, x: Array = x, position: int = position) -> bool:
+            filled = np.full_like(x, number, np.int64)
+            return _works(forward, replace(inputs, arrays=_replaced(inputs.arrays, position, filled)))
+
+        high = max(min([n for n in others if n > 1], default=1) - 1, 1)
+        domain: Domain = Integers(0, next((n for n in range(high, 1, -1) if takes(n)), 1))
         for name, size in sorted(sizes.items(), key=lambda item: item[1]):
-            inside = replace(inputs, arrays=_replaced(inputs.arrays, position, np.full_like(x, size - 1, np.int64)))
-            beyond = replace(inputs, arrays=_replaced(inputs.arrays, position, np.full_like(x, size, np.int64)))
-            if _works(forward, inside) and not _works(forward, beyond) and not name.isdigit():
+            if not name.isdigit() and takes(size - 1) and not takes(size):
                 domain = Index(name)
                 break
         drawn = _drawn(inputs.names[position], domain, x.shape, sizes, position)

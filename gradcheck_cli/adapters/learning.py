@@ -40,6 +40,7 @@ def learn(run: Run, inputs: Inputs) -> None:
         after = thing
     _learn_built(run, every, before, built)
     _learn_own(run, every, before, built, after)
+    run.places = [_felt(run, place, inputs) for place in run.places]
     _learn_late(run, before, after, inputs)
     _learn_order(run, every, before)
     _note(run, every, inputs)
@@ -73,6 +74,18 @@ def _learn_own(
         if moved if run.rates else has:
             run.places.append(place)
             run.own_values[place.name] = x
+
+
+def _felt(run: Run, place: slots.Place, inputs: Inputs) -> slots.Place:
+    """A parameter's place; one that is written on where others hold that array, too, and would not feel another."""
+    x = run.own_values.get(place.name)
+    if x is None or _matters(run, place, x, inputs):
+        return place
+    with run.steady:
+        held = [place.get(run.fresh(inputs.arrays, inputs.params)[0]) for _ in range(2)]
+    shared = slots.written_on(place)
+    own = isinstance(held[0], np.ndarray) and held[0] is not held[1]
+    return shared if own and _matters(run, shared, x, inputs) else place
 
 
 def _learn_late(run: Run, before: Mapping[str, Array], after: Any, inputs: Inputs) -> None:
@@ -136,13 +149,13 @@ def _matters(run: Run, place: slots.Place, x: Array, inputs: Inputs) -> bool:
     """Whether forward returns something else where another value is put there."""
     with run.steady:
         thing, given = run.fresh(inputs.arrays, inputs.params)
-        place.put(thing, run.dialect.inward(x * 1.25 + 0.5))
+        place.put(thing, run.dialect.inward(_other(x)))
         return _differs(run, thing, given, inputs)
 
 
 def _lasts(run: Run, place: slots.Place, inputs: Inputs) -> bool:
     """Whether a parameter stays as it is where forward sees another input: else it is what forward remembers of one."""
-    others = [x * 1.25 + 0.5 if x.dtype.kind == "f" else x for x in inputs.arrays]
+    others = [_other(x) if x.dtype.kind == "f" else x for x in inputs.arrays]
     with run.steady, run.dialect.around(), quiet():
         thing, given = run.fresh(inputs.arrays, inputs.params)
         try:
@@ -173,6 +186,11 @@ def _differs(run: Run, thing: Any, given: Sequence[Any], inputs: Inputs) -> bool
             return not np.array_equal(moved, np.asarray(attempt(run.outputs, inputs)), equal_nan=True)
     except Exception:  # It does not work with other values.
         return False
+
+
+def _other(x: Array) -> Array:
+    """Other values than x, and not all moved by the same: a softmax would not feel that."""
+    return np.asarray(x * 1.25 + np.linspace(0.5, 1, x.size, dtype=x.dtype).reshape(x.shape))
 
 
 def _any_gradient(kept: Sequence[slots.Place], name: str) -> Callable[[Any], Any]:

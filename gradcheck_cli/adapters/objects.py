@@ -125,6 +125,8 @@ class Run:
         before = dict(getattr(thing, "__dict__", {}))
         with self.dialect.around():
             answer = self.carrier.backward(thing, values, named)
+        if isinstance(answer, Mapping):  # It is looked up as if it had been left there.
+            vars(thing)["_returned_gradients"] = answer
         return thing, answer, slots.nameless(thing, before) if answer is None else None
 
     def gradients(self, grad: Any, out: Any, /, *arrays: Any, **params: Any) -> Any:
@@ -135,7 +137,7 @@ class Run:
         if self.in_order:
             return gradients_of(answer, self.names, self.wanted)
         first = [n for n in self.wanted if n in self.arrays]
-        if answer is None:
+        if answer is None or isinstance(answer, Mapping):
             entries = [outward(slots.left_for(thing, name)) for name in first]
             entries = [outward(nameless)] if len(first) == 1 and entries[0] is None else entries
         elif self.call.takes_cotangent:
@@ -143,13 +145,12 @@ class Run:
             entries = list(found) if isinstance(found, tuple) else [found]
         else:
             entries = entries_of(answer, len(first))
-        if not self.call.takes_cotangent:
-            positions = [self.arrays.index(name) for name in first]
-            entries = [pulled_back(grad, e, arrays[p]) for e, p in zip(entries, positions, strict=False)]
-        behind = [
-            self._left(thing, place, x) for place, x in zip(self.places, arrays[len(self.arrays) :], strict=False)
-        ]
-        return (*entries, *map(outward, behind))
+        own = arrays[len(self.arrays) :]
+        behind = [outward(self._left(thing, place, x)) for place, x in zip(self.places, own, strict=False)]
+        if self.call.takes_cotangent:
+            return (*entries, *behind)
+        at = [arrays[self.arrays.index(name)] for name in first]
+        return tuple(pulled_back(grad, e, x) for e, x in zip([*entries, *behind], [*at, *own], strict=False))
 
     def _left(self, thing: Any, place: slots.Place, before: Array) -> Any:
         """The gradient that backward left for a parameter, or by how much it moved it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,15 @@ def abbreviated(thing: Any, name: str, others: set[str]) -> Any:
 def nowhere(name: str) -> Place:
     """For what an object was given and keeps in no place that is known: a gradient may be left for it all the same."""
     return Place(name, lambda _: None, lambda *_: None, lambda t: left_for(t, name))
+
+
+def written_on(place: Place) -> Place:
+    """The same place, whose array is overwritten rather than replaced."""
+
+    def put(thing: Any, x: Array) -> None:
+        place.get(thing)[...] = x
+
+    return replace(place, put=put)
 
 
 def _attribute(name: str) -> Place:

@@ -30,12 +30,12 @@ def find(scope: Scope) -> Iterator[Target]:
     Whether it does, one call tells.
     """
     for name, value in scope:
-        if is_plain(value) and spoken_by(value) in ("", "torch", "jax") and _promises(value):
+        if is_plain(value) and spoken_by(value) in ("", "torch", "jax") and promises_gradients(value):
             what = "a function that returns (value, gradient)"
             yield Target(name, what, place_of(value) or "", lambda given, v=value: op_of(v, given))  # type: ignore[misc]
 
 
-def _promises(function: Callable[..., Any]) -> bool:
+def promises_gradients(function: Callable[..., Any]) -> bool:
     """Whether the names say so: `return loss, dx`, `def cost_and_grad(...)`."""
     returned, words = returned_names(function), set(words_of(name_of(function)))
     grads = [n for n in returned[1:] if n.lower().startswith(("d", "grad")) or n.lower().endswith(("grad", "gradient"))]
