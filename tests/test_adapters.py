@@ -467,3 +467,38 @@ def test_a_switch_may_add_the_gradient_to_the_value(module: Any) -> None:
     assert "write --param grad=True" in refused(module(text.format(2)), (3,), name="f")
     assert passes(op_in(module(text.format(2)), (3,), name="f", params={"grad": True}), (3,))
     assert not passes(op_in(module(text.format(3)), (3,), name="f", params={"grad": True}), (3,))
+
+
+def test_gradients_in_a_dict_that_are_of_no_input_are_mentioned(module: Any) -> None:
+    """Of what came in by --param, say; where all are, it is refused. da_next is what came back through a_next."""
+    text = """
+        def cell_forward(x, parameters):
+            a_next = parameters["W"] * x
+            other = x + 1
+            return a_next, other, (x, parameters)
+
+        def cell_backward(da_next, cache):
+            x, parameters = cache
+            return {"dx": da_next * parameters["W"], "dW": (da_next * x).sum()}
+    """
+    given = {"parameters": {"W": 2.0}}
+    made = op_in(module(text), (3,), params=given)
+
+    assert passes(made, (3,))
+    assert made.notes == ("what is returned for dW is of nothing that it takes, so it is not checked",)
+    assert "gradients of nothing that it takes" in refused(module(text.replace('"dx"', '"dW0"')), (3,), params=given)
+
+
+def test_gradients_may_come_before_the_value(module: Any) -> None:
+    """grads, cost: of those that the dict names."""
+    text = """
+        def propagate(w, X):
+            cost = ((w @ X) ** 2).sum()
+            grads = {"dw": 2 * X @ (w @ X)}
+            return grads, cost
+    """
+
+    made = op_in(module(text), (3,), (3, 4))
+    assert made.differentiable == (True, False)
+    assert passes(made, (3,), (3, 4))
+    assert not passes(op_in(module(text.replace("2 * X", "X")), (3,), (3, 4)), (3,), (3, 4))

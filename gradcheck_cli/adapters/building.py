@@ -95,6 +95,21 @@ def gradients_of(returned: Any, names: Sequence[str], wanted: Sequence[str]) -> 
     return returned
 
 
+def strays(returned: Any, names: Sequence[str]) -> list[str]:
+    """A note about gradients in a dict that are of none of the inputs; UsageError where all of them are."""
+    if not isinstance(returned, Mapping):
+        return []
+    known = {gradient for name in names for gradient in (plain(name), *gradient_names(name))}
+    others = [str(key) for key in returned if plain(str(key)) not in known]
+    if others and len(others) == len(returned):
+        raise UsageError(
+            f"it returns {listed(others)}, and these are gradients of nothing that it takes ({listed(names)})"
+        )
+    return (
+        [f"what is returned for {listed(others)} is of nothing that it takes, so it is not checked"] if others else []
+    )
+
+
 def entry_of(returned: Mapping[Any, Any], name: str) -> Any:
     """The gradient with respect to `name` in a dict of them; None where there is none."""
     for key, value in returned.items():

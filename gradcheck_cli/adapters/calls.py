@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.adapters.inputs import parameters
-from gradcheck_cli.adapters.words import CACHES, OUTS, is_cotangent, listed, plain, returned_names
+from gradcheck_cli.adapters.words import CACHES, OUTS, gradient_names, is_cotangent, listed, plain, returned_names
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.source import name_of
 
@@ -61,7 +61,10 @@ class Call:
                     values.append(out)
                 case "cache":
                     rest = returned[self.outputs or 1 :]
-                    values.append(rest[0] if len(rest) == 1 else tuple(rest))
+                    # Of outputs that get no upstream gradient and a bundle behind them, the bundle.
+                    bundles = [isinstance(part, (tuple, list, Mapping)) for part in rest]
+                    alone = len(rest) == 1 or (bundles[-1:] == [True] and not any(bundles[:-1]))
+                    values.append(rest[-1] if alone else tuple(rest))
                 case "returned":
                     values.append(returned[key])
                 case "input":
@@ -197,7 +200,7 @@ def _role(
         return ("returned", list(left).index(name)) if list(left).index(name) else ("out", None)
     if CACHES.fullmatch(name):
         return "cache", None
-    if is_cotangent(name) or name in cotangents:
+    if is_cotangent(name) or name in cotangents or any(plain(name) in gradient_names(output) for output in left):
         return "dout", 0
     if OUTS.fullmatch(name):
         return "out", None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.adapters.building import build, differentiated, gradients_of
+from gradcheck_cli.adapters.building import build, differentiated, gradients_of, strays
 from gradcheck_cli.adapters.calls import Call, decide, spoken_call
 from gradcheck_cli.adapters.derivatives import SLOPE, entries_of, kind_of, pulled_back
 from gradcheck_cli.adapters.dialect import NUMPY, Dialect, Steady, spoken_by
@@ -130,6 +130,7 @@ class Pair:
             theirs=(self.forward, self.backward),
             taken_for=taken,
             differentiable=wanted,
+            notes=run.notes,
         )
 
 
@@ -150,6 +151,7 @@ class _Run:
         self.pulls = False  # whether backward returns the function that wants the upstream gradient
         self.wanted: Sequence[str] = ()
         self.names: Sequence[str] = ()
+        self.notes: Sequence[str] = ()
         self.steady = Steady(how is None or how.takes_state)
 
     def raw(self, *arrays: Any, **params: Any) -> Any:
@@ -211,6 +213,7 @@ class _Run:
             if isinstance(error, UsageError):
                 raise error from None
             return differentiated(inputs, (), False), ""
+        self.notes = strays(answer, inputs.names)
         if self.finished:
             return differentiated(inputs, answer, is_loss(name_of(self.forward))), ""
         count = len([n for n in inputs.names if n not in inputs.integers])

@@ -62,6 +62,7 @@ _LOSSES = {
 _COTANGENT = re.compile(
     r"""(
         d_?( out\w* | y\w* | z\w* | [ahosefruvtpqcglx]\d? | ah | hs | values? | loss | logits? | scores? | next\w*
+           | \w_next
            | prev\w* | top\w* | up\w* | res\w* | ans | act\w* | l_?d\w+ | pred\w* | next | final\w* | state\w* )
       | d[A-Z]\w* | d_[A-Z]\w*
       | g | g_?[yzohas]\d? | g_?out\w* | go | gs | gys | ct | cts | v | vec | seed
