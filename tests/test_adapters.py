@@ -502,3 +502,29 @@ def test_gradients_may_come_before_the_value(module: Any) -> None:
     assert made.differentiable == (True, False)
     assert passes(made, (3,), (3, 4))
     assert not passes(op_in(module(text.replace("2 * X", "X")), (3,), (3, 4)), (3,), (3, 4))
+
+
+CLOSURE = """
+    def backprop(dY):
+        return dY @ w.T * {0}, x.T @ dY
+
+    return x @ w, backprop"""
+LAMBDA = """
+    return x @ w, lambda g: (g @ w.T * {0}, x.T @ g)"""
+
+
+@pytest.mark.parametrize(("slope", "right"), [("1", True), ("2", False)])
+@pytest.mark.parametrize("inner", [CLOSURE, LAMBDA], ids=["def", "lambda"])
+def test_a_function_may_return_its_pullback(module: Any, inner: str, slope: str, right: bool) -> None:
+    """Beside its output, as a closure; what that returns is no output."""
+    made = op_in(module(f"def product(x, w):{inner.format(slope)}\n"), (4, 3), (3, 2), name="product")
+
+    assert made.taken_for.startswith("a function that returns its output and")
+    assert passes(made, (4, 3), (3, 2)) == right
+
+
+def test_a_class_is_told_what_its_methods_should_be_called(module: Any) -> None:
+    """There is no `file.py::Class,its_backward`."""
+    text = "class Cost:\n    def fn(self, a):\n        return a\n\n    def delta(self, a):\n        return 1\n"
+
+    assert "has no forward and backward that could be found" in refused(module(text), (3,), name="Cost")

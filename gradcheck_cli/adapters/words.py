@@ -144,16 +144,28 @@ def gradient_names(name: str) -> list[str]:
 
 
 def returned_names(function: Callable[..., Any]) -> list[str]:
-    """The names in `return out, mask`, the last such statement; "" for what has none; nothing where there is none."""
+    """The names in `return out, mask`, the last such statement; "" for what has none; nothing where there is none.
+
+    What functions within it return is theirs.
+    """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError, ValueError, IndexError):
         return []
-    tuples = [n.value.elts for n in ast.walk(tree) if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple)]
-    return [_name_in(part) for part in tuples[-1]] if tuples else []
+    found: list[ast.Tuple] = []
+    todo: list[ast.AST] = list(getattr(tree.body[0], "body", ())) if tree.body else []
+    while todo:
+        node = todo.pop(0)
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+            found.append(node.value)
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            todo += ast.iter_child_nodes(node)
+    return [_name_in(part) for part in max(found, key=lambda n: n.lineno).elts] if found else []
 
 
 def _name_in(node: ast.expr) -> str:
+    if isinstance(node, ast.Lambda):
+        return "<lambda>"
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
