@@ -528,3 +528,35 @@ def test_a_class_is_told_what_its_methods_should_be_called(module: Any) -> None:
     text = "class Cost:\n    def fn(self, a):\n        return a\n\n    def delta(self, a):\n        return 1\n"
 
     assert "has no forward and backward that could be found" in refused(module(text), (3,), name="Cost")
+
+
+LED_PAIR = """
+    def f_forward(alpha, x):
+        return alpha * x
+
+    def f_backward(dout, alpha, x):
+        return dout * alpha
+"""
+LED_CLASS = """
+    class F:
+        def forward(self, alpha, x):
+            self.alpha = alpha
+            return alpha * x
+
+        def backward(self, dout):
+            return dout * self.alpha
+"""
+LED_VALUE = """
+    def cost(alpha, x):
+        grad = 2 * alpha * x
+        return alpha * (x @ x), grad
+"""
+
+
+@pytest.mark.parametrize("text", [LED_PAIR, LED_CLASS, LED_VALUE], ids=["pair", "class", "value"])
+def test_a_param_may_stand_in_front_of_an_array(module: Any, text: str) -> None:
+    """scale(alpha, x), with alpha by --param."""
+    made = op_in(module(text), (3,), params={"alpha": 2.0})
+
+    assert made.names == ("x",)
+    assert passes(made, (3,))

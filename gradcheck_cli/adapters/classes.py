@@ -16,6 +16,7 @@ from gradcheck_cli.adapters.inputs import (  # fmt: skip
     accepted,
     array_names,
     example,
+    leading,
     operand_count,
     parameters,
     positional,
@@ -82,6 +83,7 @@ class Layer:
         forward, built = parameters(run.bound(self.forward)), parameters(self.cls)
         run.forward_params, run.built_params = accepted(forward, given), accepted(built, given)
         run.arrays, run.built_arrays = _array_names(forward, built, given)
+        run.leading = leading(forward, run.forward_params, len(run.arrays))
         names = (*run.arrays, *run.built_arrays)
         params = {**run.forward_params, **run.built_params, **accepted(parameters(run.bound(self.backward)), given)}
         inputs = example(names[: len(given.arrays)] if given.arrays else names, _without_known(given, names), params)

@@ -54,8 +54,8 @@ def spoken_by(function: Any) -> str:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        home = _home(current)
-        if home in present:
+        home = next((h for h in (_home(current), _home(type(current))) if h in present), "")
+        if home:
             return home
         todo += _mentioned(current)
     return ""
@@ -71,7 +71,8 @@ def _home(value: Any) -> str:
     name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
     if not isinstance(name, str):
         name = type(value).__module__
-    return name.partition(".")[0]
+    home = name.partition(".")[0]
+    return "jax" if home == "jaxlib" else home
 
 
 def _mentioned(value: Any) -> list[Any]:

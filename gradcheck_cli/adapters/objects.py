@@ -16,7 +16,7 @@ from gradcheck_cli.adapters.calls import Call
 from gradcheck_cli.adapters.carriers import OverVariables, WithContext, carrier_of
 from gradcheck_cli.adapters.derivatives import entries_of, pulled_back
 from gradcheck_cli.adapters.dialect import Dialect, Steady
-from gradcheck_cli.adapters.inputs import Inputs, parameters
+from gradcheck_cli.adapters.inputs import Inputs, Leading, parameters, spread
 from gradcheck_cli.adapters.words import listed
 from gradcheck_cli.foreign import quiet
 from gradcheck_cli.op import Array
@@ -34,6 +34,7 @@ class Run:
     dialect: Dialect
     arrays: tuple[str, ...] = ()
     built_arrays: tuple[str, ...] = ()
+    leading: Leading = ()
     forward_params: Mapping[str, Any] = field(default_factory=dict)
     built_params: Mapping[str, Any] = field(default_factory=dict)
     call: Call = field(default_factory=lambda: Call((("dout", 0),), 1, ("dout",), 1))
@@ -86,7 +87,7 @@ class Run:
         """What forward returns for an object, or leaves on it instead."""
         mine = {k: copy.deepcopy(params.get(k, v)) for k, v in self.forward_params.items()}
         before = dict(vars(thing)) if hasattr(thing, "__dict__") else {}
-        returned = self.carrier.forward(thing, given, mine)
+        returned = self.carrier.forward(thing, *spread(given, mine, self.leading))
         return slots.output_of(thing, before) if returned is None and hasattr(thing, "__dict__") else returned
 
     def remembers(self, inputs: Inputs) -> bool:

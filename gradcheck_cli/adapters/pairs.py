@@ -15,7 +15,18 @@ from gradcheck_cli.adapters.calls import Call, decide, spoken_call
 from gradcheck_cli.adapters.derivatives import SLOPE, entries_of, kind_of, pulled_back
 from gradcheck_cli.adapters.dialect import NUMPY, Dialect, Steady, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, attempt, example, parameters, tried
+from gradcheck_cli.adapters.inputs import (
+    Inputs,
+    Leading,
+    accepted,
+    array_names,
+    attempt,
+    example,
+    leading,
+    parameters,
+    spread,
+    tried,
+)
 from gradcheck_cli.adapters.words import NAMELESS, is_loss, stem_of
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.foreign import call, quiet
@@ -104,7 +115,8 @@ class Pair:
         params = {**accepted(parameters(self.forward), given)}
         also = {k: v for k, v in accepted(parameters(self.backward), given).items() if k not in params}
         names = array_names(parameters(self.forward), given)
-        run = _Run(self.forward, self.backward, dialect, tuple(params), tuple(also))
+        front = leading(parameters(self.forward), params, len(names))
+        run = _Run(self.forward, self.backward, dialect, tuple(params), tuple(also), front)
         inputs = example(names, given, {**params, **also})
         returned, inputs = tried(run.raw, inputs)
         known = list(inputs.params)
@@ -113,7 +125,7 @@ class Pair:
             if given.call
             else decide(self.forward, self.backward, returned, inputs.names, known, self.cotangents)
         )
-        run = _Run(self.forward, self.backward, dialect, tuple(params), tuple(also), how)
+        run = _Run(self.forward, self.backward, dialect, tuple(params), tuple(also), front, how)
         wanted, kind = run.learn(inputs)
         run.wanted, run.names = wanted, inputs.names
         what = self.what or f"a pair, {name_of(self.forward)} and {name_of(self.backward)}"
@@ -144,10 +156,11 @@ class _Run:
         dialect: Dialect,
         params: tuple[str, ...],
         also: tuple[str, ...],
+        leading: Leading = (),
         how: Call | None = None,
     ) -> None:
         self.forward, self.backward, self.dialect, self.how = forward, backward, dialect, how
-        self.params, self.also = params, also
+        self.params, self.also, self.leading = params, also, leading
         self.pulls = False  # whether backward returns the function that wants the upstream gradient
         self.wanted: Sequence[str] = ()
         self.names: Sequence[str] = ()
@@ -158,7 +171,8 @@ class _Run:
         """What forward itself returns, in its own dialect."""
         mine = copy.deepcopy({k: v for k, v in params.items() if k in self.params})
         with self.steady, self.dialect.around():
-            return call(self.forward, *map(self.dialect.inward, arrays), **mine)
+            values, mine = spread([self.dialect.inward(x) for x in arrays], mine, self.leading)
+            return call(self.forward, *values, **mine)
 
     def outputs(self, *arrays: Any, **params: Any) -> Any:
         """The outputs alone."""

@@ -12,7 +12,7 @@ from gradcheck_cli.adapters.building import build, differentiated, entry_of, gra
 from gradcheck_cli.adapters.derivatives import entries_of, pulled_back
 from gradcheck_cli.adapters.dialect import Steady, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, example, parameters, tried
+from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, example, leading, parameters, spread, tried
 from gradcheck_cli.adapters.pairs import dialect_of, is_plain
 from gradcheck_cli.adapters.words import returned_names, words_of
 from gradcheck_cli.errors import UsageError
@@ -58,11 +58,13 @@ def op_of(function: Callable[..., Any], given: Given) -> Op:
     """The op of such a function; raises UsageError where it returns something else."""
     params = parameters(function)
     inputs = example(array_names(params, given), given, accepted(params, given))
+    front = leading(params, inputs.params, len(inputs.names))
     dialect, steady = dialect_of(function, given), Steady()
 
     def both(*arrays: Any, **kwargs: Any) -> tuple[Any, Any]:
         with steady, dialect.around():
-            returned = call(function, *map(dialect.inward, arrays), **copy.deepcopy(kwargs))
+            values, named = spread([dialect.inward(x) for x in arrays], copy.deepcopy(kwargs), front)
+            returned = call(function, *values, **named)
         returned = dialect.everything_outward(returned)
         if not isinstance(returned, (tuple, list)) or len(returned) < 2:
             raise UsageError(f"it returns {type(returned).__name__}, and not a value and its gradient")
