@@ -66,6 +66,11 @@ def refused(module: ModuleType, *shapes: tuple[int, ...], **given: Any) -> str:
         ("loss", "gradient", "loss"),
         ("forward", "backward", "forward"),
         ("f_fwd", "f_bwd", "f"),
+        ("sigmoid_function", "sigmoid_derivative", "sigmoid"),
+        ("mse_loss", "mse_grad", "mse_loss"),
+        ("compute_cost", "compute_gradient", "compute_cost"),
+        ("loss_fn", "grad_fn", "loss_fn"),
+        ("forward_propagation", "back_propagation", "forward_propagation"),
     ],
 )
 def test_pairs_are_found_by_name(module: Any, forward: str, backward: str, name: str) -> None:
@@ -76,9 +81,28 @@ def test_pairs_are_found_by_name(module: Any, forward: str, backward: str, name:
 
 
 def test_functions_that_belong_to_nothing_are_left_alone(module: Any) -> None:
-    theirs = module("def f(x):\n    return x\n\ndef g_backward(dout, x):\n    return dout\n")
+    theirs = module("def f(x):\n    return x\n\ndef numerical_gradient(g, x):\n    return x\n")
 
     assert targets_of(theirs, "theirs.py") == []
+
+
+def test_a_gradient_of_nobody_knows_what_is_told(module: Any) -> None:
+    """Silence would say that it was checked."""
+    alone = "def g_backward(dout, x):\n    return dout\n"
+    told = "write theirs.py::its_forward,g_backward"
+
+    assert told in refused(module(alone), (3,))
+    beside = module(f"{alone}\ndef f(x):\n    return x\n\ndef df(x):\n    return x * 0 + 1\n")
+    orphan, pair = ops_of(beside, "theirs.py", None, Given(((3,),)))
+    assert told in orphan.gufunc.text
+    assert pair.name == "f"
+
+
+def test_a_backward_is_not_paired_with_a_part_of_its_name(module: Any) -> None:
+    """The gradient of a loss of a softmax is no gradient of the softmax."""
+    theirs = module("def softmax(x):\n    return x\n\ndef softmax_loss_grad(x):\n    return x\n")
+
+    assert [t.parts for t in targets_of(theirs, "theirs.py")] == [("its_forward", "softmax_loss_grad")]
 
 
 AFFINE = """

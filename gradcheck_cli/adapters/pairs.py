@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from gradcheck_cli.adapters.inputs import (
     spread,
     tried,
 )
-from gradcheck_cli.adapters.words import NAMELESS, is_loss, stem_of
+from gradcheck_cli.adapters.words import NAMELESS, essence, is_loss, is_orphan, stem_of
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Op
@@ -43,10 +45,17 @@ def find(scope: Scope) -> Iterator[Target]:
     for name, backward in functions.items():
         partner = _partner(name, functions)
         if partner is None:
+            if is_orphan(name):
+                refuse = partial(_refuse, scope.where, name)
+                yield Target(name, "a gradient", place_of(backward) or "", refuse, parts=("its_forward", name))
             continue
         stem, role = stem_of(name)
         found = target_of(title_of(partner, name), functions[partner], backward, role)
         yield replace(found, aliases=frozenset({partner, name, stem}), parts=(partner, name))
+
+
+def _refuse(where: str, name: str, _given: Given) -> Op:
+    raise UsageError(f"cannot tell what it is the gradient of; write {where}::its_forward,{name}")
 
 
 def target_of(name: str, forward: Function, backward: Function, role: str = "") -> Target:
@@ -91,12 +100,23 @@ def _partner(name: str, functions: Mapping[str, Function]) -> str | None:
         return next((other for other, key in others.items() if key == (stem, "backward")), None)
     if role == "backward" and stem:
         exact = [other for wanted in ("forward", "") for other, key in others.items() if key == (stem, wanted)]
-        return exact[0] if exact else None
+        return exact[0] if exact else _nearly(stem, others)
     if role == "backward":
-        return next((other for other in NAMELESS if other in others), None)
-    # df and dsigmoid: d before the name of a function.
-    bare = name[1:].lstrip("_") if name.startswith("d") else ""
+        known = [other for stem in NAMELESS for other, key in others.items() if key in ((stem, "forward"), (stem, ""))]
+        return next(iter(known), None)
+    # df, dsigmoid and d_f_dx: d before the name of a function.
+    bare = re.sub(r"_d_?[a-z]$", "", name[1:].lstrip("_")) if name.startswith("d") else ""
     return bare if bare in functions and bare != name else None
+
+
+def _nearly(stem: str, others: Mapping[str, tuple[str, str]]) -> str | None:
+    """The only forward that says more, mse_loss for mse_grad; for compute_gradient, compute_cost."""
+    wanted = essence(stem, kinds=False)
+    forwards = [(other, its) for other, (its, role) in others.items() if role in ("forward", "")]
+    found = [
+        other for other, its in forwards if essence(its, kinds=bool(wanted)) in ((wanted,) if wanted else NAMELESS)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 # In the name of a function, wherever they stand in it.
-_FORWARD = {"forward", "fwd", "fprop", "fw", "feedforward"}
-_BACKWARD = {"backward", "backwards", "bwd", "bprop", "bw", "backprop", "backpropagation"}
+_FORWARD = {"forward", "fwd", "fprop", "fw", "feedforward", "forwardprop", "forwardpropagate", "forwardpropagation"}
+_BACKWARD = {"backward", "backwards", "bwd", "bprop", "bw", "backprop", "backpropagate", "backpropagation"}
+_BACKWARD |= {"backwardprop", "backwardpropagate", "backwardpropagation"}
+_ONE_WORD = re.compile(r"(?<![a-z])(feed_forward|(forward|back|backward)_prop(agate|agation)?)(?=_|$)")
 # At its beginning or end.
 _EITHER_END = {
     "back",
@@ -24,12 +26,16 @@ _EITHER_END = {
     "deriv",
     "derivative",
     "derivatives",
+    "derivate",
 }
 _EITHER_END |= {"der", "prime", "jac", "jacobian", "d", "fprime"}
 _HESSIANS = {"hess", "hessian"}
 _HESSPS = {"hessp", "hvp"}
+_FUNCTION = ("fn", "func", "function")  # sigmoid_fn, at the end of a name
+_VERBS = {"compute", "calc", "calculate", "get", "eval", "evaluate", "of", "first"}
+_KINDS = {"activation", "act", "loss", "cost"}  # that forwards may say, where backwards do not: mse_loss and mse_grad
 # What a function is called whose gradient is called no more than `jac` or `backward`.
-NAMELESS = ("forward", "fun", "func", "f", "objective", "loss", "cost", "value", "energy")
+NAMELESS = ("", "fun", "func", "f", "objective", "loss", "cost", "value", "energy", "residual", "residuals")
 
 CACHES = re.compile(
     r"(\w*_)?(cache[sd]?|ctx|context|saved(_\w+)?|memo(ry)?|residuals?|res|stash|tape|intermediates?|stored)",
@@ -81,7 +87,9 @@ def words_of(name: str) -> list[str]:
 
 def stem_of(name: str) -> tuple[str, str]:
     """What a name is about, and its role in a pair: forward, backward, hessian, hessp, or none."""
-    words = words_of(name)
+    words = _ONE_WORD.sub(lambda found: found[0].replace("_", ""), "_".join(words_of(name))).split("_")
+    while len(words) > 1 and words[-1] in _FUNCTION:
+        words.pop()
     for role, markers in (("forward", _FORWARD), ("backward", _BACKWARD)):
         for position, word in enumerate(words):
             if word in markers:
@@ -93,6 +101,20 @@ def stem_of(name: str) -> tuple[str, str]:
             if words and words[position] in markers:
                 return "_".join(words[:-1] if position else words[1:]), role
     return "_".join(words), ""
+
+
+def essence(stem: str, kinds: bool) -> str:
+    """A stem without its verbs, and without what kind of function it is, where that leaves something."""
+    words = [w for w in stem.split("_") if w not in _VERBS]
+    return "_".join((kinds and [w for w in words if w not in _KINDS]) or words)
+
+
+def is_orphan(name: str) -> bool:
+    """Whether a function without a partner seems to be a gradient that somebody wrote by hand."""
+    words = words_of(name)
+    return stem_of(name)[1] == "backward" and not words[0].startswith(
+        ("num", "clip", "zero", "check", "approx", "grad")
+    )
 
 
 # Methods of classes, the likelier names first.
