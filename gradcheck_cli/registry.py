@@ -23,6 +23,7 @@ Plain = Callable[[Callable[..., Any]], Op]
 
 ENTRY_POINT_GROUP = "gradcheck.ops"
 _MANGLED = "_gradcheck_"
+_packages: dict[str, Path] = {}  # that files have brought in: by name, the folder that holds it
 _EXAMPLE = 'OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'
 
 
@@ -225,12 +226,16 @@ def _declared_in(module: ModuleType, where: str) -> list[Op]:
 def _importable(*folders: Path, package: str = "") -> Iterator[None]:
     """Let a file import its siblings and its package while it is loaded; last on the path, so that they hide nothing.
 
-    They are forgotten again, lest the next folder's of the same name be taken for them.
+    Siblings are forgotten again, lest the next folder's of the same name be taken for them; a package only when there is
+    another of its name, since its functions may import from it when they are called.
     """
+    top = package.partition(".")[0]
+    if top in _packages and _packages[top] != folders[1]:
+        for name in [n for n in sys.modules if n.partition(".")[0] == top and _MANGLED not in n]:
+            del sys.modules[name]
     known = set(sys.modules)
     added = [folder for folder in dict.fromkeys(map(str, folders)) if folder not in sys.path]
     sys.path.extend(added)
-    top = package.partition(".")[0]
     try:
         yield
     finally:
@@ -239,8 +244,9 @@ def _importable(*folders: Path, package: str = "") -> Iterator[None]:
                 sys.path.remove(folder)
         for name in set(sys.modules) - known:
             file = getattr(sys.modules[name], "__file__", None)
-            sibling = file and str(Path(file).parent) in added
-            if (sibling or name.partition(".")[0] == top) and _MANGLED not in name:
+            if top and name.partition(".")[0] == top:
+                _packages[top] = folders[1]
+            elif file and str(Path(file).parent) in added and _MANGLED not in name:
                 del sys.modules[name]
 
 

@@ -584,3 +584,19 @@ def test_a_param_may_stand_in_front_of_an_array(module: Any, text: str) -> None:
 
     assert made.names == ("x",)
     assert passes(made, (3,))
+
+
+@pytest.mark.parametrize(("rows", "right"), [("s[:, :, None] * s[:, None, :]", True), ("s[:, :, None]", False)])
+def test_rows_may_have_a_jacobian_each(module: Any, rows: str, right: bool) -> None:
+    """Of a softmax over a batch."""
+    text = f"""
+        def softmax(x):
+            e = np.exp(x - x.max(1, keepdims=True))
+            return e / e.sum(1, keepdims=True)
+
+        def softmax_derivative(x):
+            s = softmax(x)
+            return s[:, :, None] * np.eye(3) - {rows}
+    """
+
+    assert passes(op_in(module(text), (4, 3)), (4, 3)) == right

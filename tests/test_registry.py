@@ -228,6 +228,18 @@ def test_a_file_in_a_package_imports_from_it(line: str) -> None:
     assert sys.path == before
 
 
+def test_a_package_is_there_when_functions_import_from_it() -> None:
+    """As they do to keep modules from importing each other in circles."""
+    write("work/my_nets/__init__.py", "")
+    write("work/my_nets/tools.py", "NAME = 'lazy'\n")
+    lazy = "def name():\n    from .tools import NAME\n    return NAME\n"
+    write("work/my_nets/other.py", "")
+    path = write("work/my_nets/dense.py", f"from . import other\n{OPS_FILE}\n{lazy}")
+    (op, _) = resolve([path])
+
+    assert op.forward.__globals__["name"]() == "lazy"
+
+
 def test_packages_of_the_same_name_are_not_mixed_up() -> None:
     """Two projects, each with its own `common`."""
     for folder, name in (("a", "first"), ("b", "second")):
