@@ -23,6 +23,7 @@ Plain = Callable[[Callable[..., Any]], Op]
 
 ENTRY_POINT_GROUP = "gradcheck.ops"
 _MANGLED = "_gradcheck_"
+_packages: dict[str, Path] = {}  # that files have brought in: by name, the folder that holds it
 _EXAMPLE = 'OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'
 
 
@@ -168,23 +169,35 @@ def _file_module(place: str) -> ModuleType:
         raise LoadError(f"{shown} is a folder; name an op file in it, such as {Path(shown) / 'my_ops.py'}")
     if not path.is_file():
         raise LoadError(f"{shown}: no such file")
-    # The mangled name keeps my_ops.py from hiding an installed my_ops; sys.modules needs it for pickling.
-    key = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
-    name = f"{_MANGLED}{path.stem}_{key}"
+    path = path.resolve()
+    package, root = _package_of(path)
+    # The mangled name keeps my_ops.py from hiding an installed my_ops; sys.modules needs it for pickling. In a package
+    # it stands below that, so that `from .utils import f` finds what the file means.
+    key = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()
+    name = f"{package}{_MANGLED}{path.stem}_{key}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LoadError(f"{shown} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with _blamed(shown), _importable(path.resolve().parent):
+        with _blamed(shown), _importable(path.parent, root, Path.cwd(), package=package):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
     return module
+
+
+def _package_of(path: Path) -> tuple[str, Path]:
+    """The package that a file is in, `pkg.sub.`, and the folder that holds it; "" and the file's own for none."""
+    folder, names = path.parent, list[str]()
+    while folder.name.isidentifier() and (folder / "__init__.py").is_file():
+        names.insert(0, f"{folder.name}.")
+        folder = folder.parent
+    return "".join(names), folder
 
 
 def _ops_in(module: ModuleType, where: str) -> list[Op]:
@@ -210,21 +223,30 @@ def _declared_in(module: ModuleType, where: str) -> list[Op]:
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let a file import its siblings while it is loaded; last on the path, so that they hide nothing.
+def _importable(*folders: Path, package: str = "") -> Iterator[None]:
+    """Let a file import its siblings and its package while it is loaded; last on the path, so that they hide nothing.
 
-    A sibling is forgotten again, lest the next folder's of the same name be taken for it.
+    Siblings are forgotten again, lest the next folder's of the same name be taken for them; a package only when there is
+    another of its name, since its functions may import from it when they are called.
     """
+    top = package.partition(".")[0]
+    if top in _packages and _packages[top] != folders[1]:
+        for name in [n for n in sys.modules if n.partition(".")[0] == top and _MANGLED not in n]:
+            del sys.modules[name]
     known = set(sys.modules)
-    sys.path.append(str(folder))
+    added = [folder for folder in dict.fromkeys(map(str, folders)) if folder not in sys.path]
+    sys.path.extend(added)
     try:
         yield
     finally:
-        with suppress(ValueError):  # the file may have edited sys.path itself
-            sys.path.remove(str(folder))
+        for folder in added:
+            with suppress(ValueError):  # the file may have edited sys.path itself
+                sys.path.remove(folder)
         for name in set(sys.modules) - known:
             file = getattr(sys.modules[name], "__file__", None)
-            if file and Path(file).parent == folder and not name.startswith(_MANGLED):
+            if top and name.partition(".")[0] == top:
+                _packages[top] = folders[1]
+            elif file and str(Path(file).parent) in added and _MANGLED not in name:
                 del sys.modules[name]
 
 

@@ -90,15 +90,16 @@ def _op_file(target: str, folder: Path) -> Draft:
     path = source.resolve().parent / f"{source.stem}_ops.py"
     if not path.is_relative_to(folder):
         raise UsageError(f"{target} lies outside of the working folder; run gradcheck init where the project is")
-    return _new(path, _op_text(source.stem, targets))
+    packaged = (path.parent / "__init__.py").is_file()
+    return _new(path, _op_text(source.stem, targets, "from . import" if packaged else "import"))
 
 
-def _op_text(stem: str, targets: Sequence[Target]) -> str:
+def _op_text(stem: str, targets: Sequence[Target], importing: str) -> str:
     rows = [_row(stem, target) for target in targets]
     lines = "\n".join(rows)
     return (
         f'"""What gradcheck checks of {stem}.py: one row for each gradient."""\n\n'
-        f"from gradcheck_cli import adapt\n\nimport {stem}\n\nOPS = [\n{lines}\n]\n"
+        f"from gradcheck_cli import adapt\n\n{importing} {stem}\n\nOPS = [\n{lines}\n]\n"
     )
 
 

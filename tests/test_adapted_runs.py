@@ -85,6 +85,14 @@ def test_what_it_was_taken_for_is_said(gradcheck: Gradcheck, layers: Path) -> No
     assert "taken for a pair, relu and relu_backward: dout the upstream gradient, x the input" in wrong.stdout
 
 
+def test_a_gradient_that_nobody_wrote_is_said_to_be_ours(gradcheck: Gradcheck, layers: Path) -> None:
+    """A function without a backward passes by gradcheck's own tape: that is no check of anything of its author's."""
+    outcome = gradcheck("run", "layers.py::helper", "--shape", "3")
+
+    assert outcome.code == 0
+    assert "helper: no backward of it was found; the gradient that is checked is gradcheck's own" in outcome.stdout
+
+
 def test_a_failure_can_be_replayed(gradcheck: Gradcheck, layers: Path) -> None:
     """By its fixture and by --lf: the shapes, params and ways to call are in it."""
     gradcheck("run", "layers.py::relu", "--shape", "3", "--call", "dout, x")

@@ -66,6 +66,11 @@ def refused(module: ModuleType, *shapes: tuple[int, ...], **given: Any) -> str:
         ("loss", "gradient", "loss"),
         ("forward", "backward", "forward"),
         ("f_fwd", "f_bwd", "f"),
+        ("sigmoid_function", "sigmoid_derivative", "sigmoid"),
+        ("mse_loss", "mse_grad", "mse_loss"),
+        ("compute_cost", "compute_gradient", "compute_cost"),
+        ("loss_fn", "grad_fn", "loss_fn"),
+        ("forward_propagation", "back_propagation", "forward_propagation"),
     ],
 )
 def test_pairs_are_found_by_name(module: Any, forward: str, backward: str, name: str) -> None:
@@ -76,9 +81,28 @@ def test_pairs_are_found_by_name(module: Any, forward: str, backward: str, name:
 
 
 def test_functions_that_belong_to_nothing_are_left_alone(module: Any) -> None:
-    theirs = module("def f(x):\n    return x\n\ndef g_backward(dout, x):\n    return dout\n")
+    theirs = module("def f(x):\n    return x\n\ndef numerical_gradient(g, x):\n    return x\n")
 
     assert targets_of(theirs, "theirs.py") == []
+
+
+def test_a_gradient_of_nobody_knows_what_is_told(module: Any) -> None:
+    """Silence would say that it was checked."""
+    alone = "def g_backward(dout, x):\n    return dout\n"
+    told = "write theirs.py::its_forward,g_backward"
+
+    assert told in refused(module(alone), (3,))
+    beside = module(f"{alone}\ndef f(x):\n    return x\n\ndef df(x):\n    return x * 0 + 1\n")
+    orphan, pair = ops_of(beside, "theirs.py", None, Given(((3,),)))
+    assert told in orphan.gufunc.text
+    assert pair.name == "f"
+
+
+def test_a_backward_is_not_paired_with_a_part_of_its_name(module: Any) -> None:
+    """The gradient of a loss of a softmax is no gradient of the softmax."""
+    theirs = module("def softmax(x):\n    return x\n\ndef softmax_loss_grad(x):\n    return x\n")
+
+    assert [t.parts for t in targets_of(theirs, "theirs.py")] == [("its_forward", "softmax_loss_grad")]
 
 
 AFFINE = """
@@ -437,3 +461,142 @@ def test_adapt_is_for_op_files(module: Any) -> None:
 
     assert (op.name, op.params) == ("times", {"k": [2, 3]})
     assert check(op, cases=4, edges=False).passed
+
+
+@pytest.mark.parametrize(("slope", "right"), [("1 - np.tanh(x) ** 2", True), ("1 + np.tanh(x) ** 2", False)])
+@pytest.mark.parametrize(("head", "flag"), [("x, ", "deriv"), ("x, *, ", "derivative")])
+def test_a_function_may_be_asked_for_its_derivative(module: Any, head: str, flag: str, slope: str, right: bool) -> None:
+    """tanh(x, deriv=True): its own derivative is checked, rather than what another tool makes of it."""
+    text = f"def f({head}{flag}=False):\n    return {slope} if {flag} else np.tanh(x)\n"
+    made = op_in(module(text), (3,), name="f")
+
+    assert made.taken_for.startswith(f"a function that returns its derivative for {flag}=True: x the input")
+    assert passes(made, (3,)) == right
+
+
+def test_a_derivative_behind_a_switch_may_take_the_output(module: Any) -> None:
+    """As x * (1 - x) of a sigmoid does; only who wrote it can tell."""
+    text = "def f(x, deriv=False):\n    return x * (1 - x) if deriv else 1 / (1 + np.exp(-x))\n"
+    wrong = op_in(module(text), (3,), name="f")
+
+    assert "if x is the output: --call out" in wrong.taken_for
+    assert not passes(wrong, (3,))
+    assert passes(op_in(module(text), (3,), name="f", call="out"), (3,))
+
+
+def test_a_switch_may_add_the_gradient_to_the_value(module: Any) -> None:
+    """Said so, it is what scipy.optimize knows as jac=True; grad is a name that backward's own argument has."""
+    text = "def f(x, grad=False):\n    return (x @ x, {} * x) if grad else x @ x\n"
+
+    assert "write --param grad=True" in refused(module(text.format(2)), (3,), name="f")
+    assert passes(op_in(module(text.format(2)), (3,), name="f", params={"grad": True}), (3,))
+    assert not passes(op_in(module(text.format(3)), (3,), name="f", params={"grad": True}), (3,))
+
+
+def test_gradients_in_a_dict_that_are_of_no_input_are_mentioned(module: Any) -> None:
+    """Of what came in by --param, say; where all are, it is refused. da_next is what came back through a_next."""
+    text = """
+        def cell_forward(x, parameters):
+            a_next = parameters["W"] * x
+            other = x + 1
+            return a_next, other, (x, parameters)
+
+        def cell_backward(da_next, cache):
+            x, parameters = cache
+            return {"dx": da_next * parameters["W"], "dW": (da_next * x).sum()}
+    """
+    given = {"parameters": {"W": 2.0}}
+    made = op_in(module(text), (3,), params=given)
+
+    assert passes(made, (3,))
+    assert made.notes == ("what is returned for dW is of nothing that it takes, so it is not checked",)
+    assert "gradients of nothing that it takes" in refused(module(text.replace('"dx"', '"dW0"')), (3,), params=given)
+
+
+def test_gradients_may_come_before_the_value(module: Any) -> None:
+    """grads, cost: of those that the dict names."""
+    text = """
+        def propagate(w, X):
+            cost = ((w @ X) ** 2).sum()
+            grads = {"dw": 2 * X @ (w @ X)}
+            return grads, cost
+    """
+
+    made = op_in(module(text), (3,), (3, 4))
+    assert made.differentiable == (True, False)
+    assert passes(made, (3,), (3, 4))
+    assert not passes(op_in(module(text.replace("2 * X", "X")), (3,), (3, 4)), (3,), (3, 4))
+
+
+CLOSURE = """
+    def backprop(dY):
+        return dY @ w.T * {0}, x.T @ dY
+
+    return x @ w, backprop"""
+LAMBDA = """
+    return x @ w, lambda g: (g @ w.T * {0}, x.T @ g)"""
+
+
+@pytest.mark.parametrize(("slope", "right"), [("1", True), ("2", False)])
+@pytest.mark.parametrize("inner", [CLOSURE, LAMBDA], ids=["def", "lambda"])
+def test_a_function_may_return_its_pullback(module: Any, inner: str, slope: str, right: bool) -> None:
+    """Beside its output, as a closure; what that returns is no output."""
+    made = op_in(module(f"def product(x, w):{inner.format(slope)}\n"), (4, 3), (3, 2), name="product")
+
+    assert made.taken_for.startswith("a function that returns its output and")
+    assert passes(made, (4, 3), (3, 2)) == right
+
+
+def test_a_class_is_told_what_its_methods_should_be_called(module: Any) -> None:
+    """There is no `file.py::Class,its_backward`."""
+    text = "class Cost:\n    def fn(self, a):\n        return a\n\n    def delta(self, a):\n        return 1\n"
+
+    assert "has no forward and backward that could be found" in refused(module(text), (3,), name="Cost")
+
+
+LED_PAIR = """
+    def f_forward(alpha, x):
+        return alpha * x
+
+    def f_backward(dout, alpha, x):
+        return dout * alpha
+"""
+LED_CLASS = """
+    class F:
+        def forward(self, alpha, x):
+            self.alpha = alpha
+            return alpha * x
+
+        def backward(self, dout):
+            return dout * self.alpha
+"""
+LED_VALUE = """
+    def cost(alpha, x):
+        grad = 2 * alpha * x
+        return alpha * (x @ x), grad
+"""
+
+
+@pytest.mark.parametrize("text", [LED_PAIR, LED_CLASS, LED_VALUE], ids=["pair", "class", "value"])
+def test_a_param_may_stand_in_front_of_an_array(module: Any, text: str) -> None:
+    """scale(alpha, x), with alpha by --param."""
+    made = op_in(module(text), (3,), params={"alpha": 2.0})
+
+    assert made.names == ("x",)
+    assert passes(made, (3,))
+
+
+@pytest.mark.parametrize(("rows", "right"), [("s[:, :, None] * s[:, None, :]", True), ("s[:, :, None]", False)])
+def test_rows_may_have_a_jacobian_each(module: Any, rows: str, right: bool) -> None:
+    """Of a softmax over a batch."""
+    text = f"""
+        def softmax(x):
+            e = np.exp(x - x.max(1, keepdims=True))
+            return e / e.sum(1, keepdims=True)
+
+        def softmax_derivative(x):
+            s = softmax(x)
+            return s[:, :, None] * np.eye(3) - {rows}
+    """
+
+    assert passes(op_in(module(text), (4, 3)), (4, 3)) == right

@@ -162,3 +162,13 @@ def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="is no table"):
         load(tmp_path)
+
+
+def test_an_op_file_in_a_package_imports_from_it(gradcheck: Gradcheck, project: Path) -> None:
+    """A module that imports relatively is no module by itself."""
+    (project / "net").mkdir()
+    for name, text in {"__init__": "", "tools": "import numpy", "layers": f"from . import tools\n{LAYERS}"}.items():
+        (project / "net" / f"{name}.py").write_text(text, encoding="utf-8")
+
+    assert gradcheck("init", "net/layers.py").code == 0
+    assert "softmax" in gradcheck("run", "net/layers_ops.py").stdout

@@ -1,12 +1,13 @@
 """Code over torch, JAX and autograd: what is asked of it, and how. The frameworks must be installed."""
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gradcheck_cli import UsageError, check
-from gradcheck_cli.adapters import Given, op_from
+from gradcheck_cli.adapters import Given, op_from, ops_of
 
 pytestmark = pytest.mark.peers
 
@@ -211,3 +212,56 @@ def test_autograd_primitives() -> None:
     extend.defvjp(square, lambda ans, x: lambda g: 3 * g * x)
 
     assert codes(check(square, shapes=[(3,)], edges=False)) == {"GC201"}
+
+
+def test_none_for_a_target_is_no_gradient_of_a_function(torch: Any) -> None:
+    """Of an input that is none, a missing one."""
+
+    def forward(ctx: Any, x: Any, target: Any) -> Any:
+        ctx.save_for_backward(x, target)
+        return ((x - target) ** 2).sum()
+
+    def backward(ctx: Any, g: Any) -> Any:
+        x, target = ctx.saved_tensors
+        return 2 * (x - target) * g, None
+
+    assert check(function(torch, forward, backward), shapes=[(3,), (3,)], edges=False).passed
+
+    def named_otherwise(ctx: Any, x: Any, w: Any) -> Any:
+        return forward(ctx, x, w)
+
+    other = function(torch, named_otherwise, backward)
+    assert codes(check(other, shapes=[(3,), (3,)], edges=False)) == {"GC103"}
+
+
+def test_an_applied_function_is_found_by_its_name(torch: Any) -> None:
+    """double = Double.apply."""
+    module = ModuleType("theirs")
+    made = function(torch, lambda ctx, x: 2 * x, lambda ctx, g: 2 * g)
+    made.__module__, module.F, module.double = "theirs", made, made.apply  # type: ignore[attr-defined]
+    (op,) = ops_of(module, "theirs.py", "double", Given(((3,),)))
+
+    assert check(op, shapes=[(3,)], edges=False).passed
+
+
+def test_none_is_zero_for_jax() -> None:
+    """What a custom_vjp does not depend on has no gradient; where it does, that is wrong. Params may come first."""
+    jax = pytest.importorskip("jax")
+
+    def scaled(a: Any, x: Any) -> Any:
+        return jax.numpy.sin(x)
+
+    right, wrong = jax.custom_vjp(scaled), jax.custom_vjp(lambda a, x: a * jax.numpy.sin(x))
+    right.defvjp(lambda a, x: (scaled(a, x), x), lambda x, g: (None, g * jax.numpy.cos(x)))
+    wrong.defvjp(lambda a, x: (a * scaled(a, x), (a, x)), lambda r, g: (None, g * r[0] * jax.numpy.cos(r[1])))
+
+    assert check(right, shapes=[(3,), (3,)], edges=False).passed
+    assert codes(check(wrong, shapes=[(3,), (3,)], edges=False)) == {"GC201"}
+    assert check(right, shapes=[(3,)], params={"a": 2.0}, edges=False).passed
+
+
+def test_a_compiled_function_is_jax_own() -> None:
+    """Whatever it calls inside."""
+    jax = pytest.importorskip("jax")
+
+    assert check(jax.jit(lambda x: x * x), shapes=[(3,)], edges=False).passed

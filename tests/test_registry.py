@@ -216,6 +216,48 @@ def test_siblings_of_the_same_name_are_not_mixed_up() -> None:
     assert names("a/my_ops.py", "b/my_ops.py") == ["first", "second"]
 
 
+@pytest.mark.parametrize("line", ["from ..parts import OPS", "from my_project.parts import OPS"])
+def test_a_file_in_a_package_imports_from_it(line: str) -> None:
+    """Relatively, or by the name of the package, whose folder need not be on the path."""
+    for folder in ("", "/layers"):
+        write(f"work/my_project{folder}/__init__.py", "")
+    write("work/my_project/parts.py")
+    before = list(sys.path)
+
+    assert names(write("work/my_project/layers/dense.py", f"{line}\n")) == ["half", "halve"]
+    assert sys.path == before
+
+
+def test_a_package_is_there_when_functions_import_from_it() -> None:
+    """As they do to keep modules from importing each other in circles."""
+    write("work/my_nets/__init__.py", "")
+    write("work/my_nets/tools.py", "NAME = 'lazy'\n")
+    lazy = "def name():\n    from .tools import NAME\n    return NAME\n"
+    write("work/my_nets/other.py", "")
+    path = write("work/my_nets/dense.py", f"from . import other\n{OPS_FILE}\n{lazy}")
+    (op, _) = resolve([path])
+
+    assert op.forward.__globals__["name"]() == "lazy"
+
+
+def test_packages_of_the_same_name_are_not_mixed_up() -> None:
+    """Two projects, each with its own `common`."""
+    for folder, name in (("a", "first"), ("b", "second")):
+        write(f"{folder}/common/__init__.py", "")
+        write(f"{folder}/common/parts.py", f"NAME = {name!r}\n")
+        table = "OPS = [Op(half, half_backward, '()', name=NAME)]\n"
+        write(f"{folder}/common/my_ops.py", f"from .parts import NAME\n{OPS_FILE}\n{table}")
+
+    assert names("a/common/my_ops.py", "b/common/my_ops.py") == ["first", "second"]
+
+
+def test_a_file_imports_what_lies_in_the_working_folder() -> None:
+    """As `python -m layers.dense` would let it."""
+    write("my_parts.py")
+
+    assert names(write("layers/dense.py", "from my_parts import OPS\n")) == ["half", "halve"]
+
+
 # Modules
 
 

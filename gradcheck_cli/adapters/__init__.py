@@ -7,6 +7,7 @@ that claims a name has it. Nothing here imports a framework that the user's own 
 from __future__ import annotations
 
 import fnmatch
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,8 @@ STYLES = (
     ("primitives", "autograd"),
     ("classes", ""),
     ("pairs", ""),
+    ("switches", ""),
+    ("pullbacks", ""),
     ("values", ""),
     ("traced", ""),
 )
@@ -159,6 +162,11 @@ def _explicit(module: ModuleType, where: str, names: str) -> Target:
 
 
 def _no_such(module: ModuleType, where: str, name: str, targets: Sequence[Target]) -> str:
+    if inspect.isclass(getattr(module, name, None)):
+        return (
+            f"{where}::{name} has no forward and backward that could be found; call its methods so, or give check two "
+            "functions that use it: check(lambda x: ..., lambda dout, out, x: ..., shapes=[...])"
+        )
     if hasattr(module, name):  # A function without a partner: no style takes it for anything.
         return (
             f"{where}::{name} has no backward that could be found; if it has another name, write "

@@ -9,7 +9,7 @@ from typing import Any
 
 from gradcheck_cli.adapters.given import Given
 from gradcheck_cli.adapters.inputs import Inputs
-from gradcheck_cli.adapters.words import gradient_names, is_target, plain
+from gradcheck_cli.adapters.words import gradient_names, is_target, listed, plain
 from gradcheck_cli.errors import UsageError, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import place_of
@@ -38,6 +38,8 @@ def build(
             hint = suggestions(wanted, inputs.names) or f"; there are {', '.join(inputs.names)}"
             raise UsageError(f"--wrt names {wanted!r}{hint}")
     chosen = given.wrt or differentiable or [n for n in inputs.names if n not in inputs.integers]
+    if not chosen:
+        raise UsageError(f"it has nothing to differentiate: {listed(inputs.names)} takes integers only")
     op = Op(
         _dressed(forward, theirs[0], inputs, ()),
         _dressed(backward, theirs[1], inputs, ("grad", "out")),
@@ -64,12 +66,15 @@ def differentiated(inputs: Inputs, returned: Any, is_loss: bool) -> list[str]:
     """The inputs that backward returns gradients for: all, or all but integers, or all but what is called a target.
 
     Decided by how many gradients there are; where that fits nothing, they are all, and the check will count them. Only
-    of a loss is `y` a target: mul(x, y) that returns one gradient has forgotten one.
+    of a loss is `y` a target: mul(x, y) that returns one gradient has forgotten one. None for a target is no gradient.
     """
     continuous = [n for n in inputs.names if n not in inputs.integers]
+    if isinstance(returned, (tuple, list)) and len(returned) == len(inputs.names):
+        absent = {n for n, entry in zip(inputs.names, returned, strict=True) if entry is None}
+        return [n for n in continuous if n not in absent or not is_target(n, is_loss)]
     others = [n for n in continuous if not is_target(n, is_loss)]
     if isinstance(returned, Mapping):
-        known = [n for n in continuous if _entry(returned, n) is not None]
+        known = [n for n in continuous if entry_of(returned, n) is not None]
         return known if set(others) <= set(known) else continuous
     count = len(returned) if isinstance(returned, (tuple, list)) else 1
     return others if count == len(others) and count not in (len(continuous), len(inputs.names)) else continuous
@@ -81,7 +86,7 @@ def gradients_of(returned: Any, names: Sequence[str], wanted: Sequence[str]) -> 
     A dict is read by names (w, dw, grad_w), and None that follows the last input is left out.
     """
     if isinstance(returned, Mapping):
-        return tuple(_entry(returned, name) for name in wanted)
+        return tuple(entry_of(returned, name) for name in wanted)
     if isinstance(returned, (tuple, list)):
         entries = list(returned)
         while len(entries) > len(names) and entries[-1] is None:
@@ -90,7 +95,23 @@ def gradients_of(returned: Any, names: Sequence[str], wanted: Sequence[str]) -> 
     return returned
 
 
-def _entry(returned: Mapping[Any, Any], name: str) -> Any:
+def strays(returned: Any, names: Sequence[str]) -> list[str]:
+    """A note about gradients in a dict that are of none of the inputs; UsageError where all of them are."""
+    if not isinstance(returned, Mapping):
+        return []
+    known = {gradient for name in names for gradient in (plain(name), *gradient_names(name))}
+    others = [str(key) for key in returned if plain(str(key)) not in known]
+    if others and len(others) == len(returned):
+        raise UsageError(
+            f"it returns {listed(others)}, and these are gradients of nothing that it takes ({listed(names)})"
+        )
+    return (
+        [f"what is returned for {listed(others)} is of nothing that it takes, so it is not checked"] if others else []
+    )
+
+
+def entry_of(returned: Mapping[Any, Any], name: str) -> Any:
+    """The gradient with respect to `name` in a dict of them; None where there is none."""
     for key, value in returned.items():
         if key == name or plain(str(key)) in gradient_names(name):
             return value

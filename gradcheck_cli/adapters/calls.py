@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.adapters.inputs import parameters
-from gradcheck_cli.adapters.words import CACHES, OUTS, is_cotangent, listed, plain, returned_names
+from gradcheck_cli.adapters.words import CACHES, OUTS, gradient_names, is_cotangent, listed, plain, returned_names
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.source import name_of
 
@@ -61,7 +61,10 @@ class Call:
                     values.append(out)
                 case "cache":
                     rest = returned[self.outputs or 1 :]
-                    values.append(rest[0] if len(rest) == 1 else tuple(rest))
+                    # Of outputs that get no upstream gradient and a bundle behind them, the bundle.
+                    bundles = [isinstance(part, (tuple, list, Mapping)) for part in rest]
+                    alone = len(rest) == 1 or (bundles[-1:] == [True] and not any(bundles[:-1]))
+                    values.append(rest[-1] if alone else tuple(rest))
                 case "returned":
                     values.append(returned[key])
                 case "input":
@@ -127,7 +130,7 @@ def decide(
     if len(unknown) == len(roles) == 2 + len(inputs):  # The contract of Op, by whatever names.
         return _as_declared(list(roles), inputs)
     if not roles or not _settled(roles, unknown, backward, returned, inputs):
-        raise UsageError(_undecided(backward, unknown, _cotangents_in(roles), inputs))
+        raise UsageError(undecided(backward, unknown, _cotangents_in(roles), inputs))
     douts = _cotangents_in(roles)
     settled = {name: ("dout", douts.index(name)) if name in douts else role for name, role in roles.items() if role}
     leading = next((i for i, (p, n) in enumerate(zip(taken, settled, strict=False)) if p.name != n), len(settled))
@@ -157,7 +160,7 @@ def _settled(
     several, douts = isinstance(returned, (tuple, list)), _cotangents_in(roles)
     missing = _missing(roles, inputs)
     outputs = len(returned) - 1 if several and _takes_cache(roles) else 1
-    derivative = not douts and not _named_backward(backward)
+    derivative = not douts and not named_backward(backward)
     more = outputs < len(roles) and (_takes_cache(roles) or len(roles) != len(inputs))
     if not douts and len(unknown) == outputs and more:
         roles |= dict.fromkeys(unknown, ("dout", 0))
@@ -197,7 +200,7 @@ def _role(
         return ("returned", list(left).index(name)) if list(left).index(name) else ("out", None)
     if CACHES.fullmatch(name):
         return "cache", None
-    if is_cotangent(name) or name in cotangents:
+    if is_cotangent(name) or name in cotangents or any(plain(name) in gradient_names(output) for output in left):
         return "dout", 0
     if OUTS.fullmatch(name):
         return "out", None
@@ -215,7 +218,7 @@ def _takes_cache(roles: dict[str, Role | None]) -> bool:
     return any(role and role[0] in ("cache", "returned") for role in roles.values())
 
 
-def _named_backward(backward: Callable[..., Any]) -> bool:
+def named_backward(backward: Callable[..., Any]) -> bool:
     """Whether a function is called backward, and not derivative or gradient: it should get an upstream gradient."""
     return any(word in name_of(backward).lower() for word in ("back", "bwd", "bprop", "vjp", "pullback"))
 
@@ -256,7 +259,8 @@ def _check_state(call: Call, forward: Callable[..., Any], backward: Callable[...
         )
 
 
-def _undecided(backward: Callable[..., Any], unknown: list[str], douts: list[str], inputs: Sequence[str]) -> str:
+def undecided(backward: Callable[..., Any], unknown: list[str], douts: list[str], inputs: Sequence[str]) -> str:
+    """One line about parameters of backward that could be several things, and what to write."""
     name = name_of(backward)
     if not unknown:
         return f"{name} takes nothing that could be an upstream gradient or an input"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck_cli.errors import UsageError
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Array
 
@@ -31,6 +32,20 @@ class Carrier:
     def backward(self, thing: Any, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
         """What its backward returns."""
         return call(getattr(thing, self.backward_name), *arguments, **named)
+
+
+class Valued(Carrier):
+    """Objects with one method that returns a value and its gradients, loss(X, y) -> loss, grads."""
+
+    def forward(self, thing: Any, arrays: Sequence[Any], params: Mapping[str, Any]) -> Any:
+        answer = super().forward(thing, arrays, params)
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise UsageError(f"{self.forward_name} returns {type(answer).__name__}, and not a value and its gradients")
+        vars(thing)["_kept"] = answer[1]
+        return answer[0]
+
+    def backward(self, thing: Any, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        return vars(thing)["_kept"]
 
 
 class Context:
@@ -102,6 +117,8 @@ class OverVariables(Carrier):
 
 def carrier_of(cls: type, forward: str, backward: str) -> Carrier:
     """How a class wants to be used."""
+    if forward == backward:
+        return Valued(cls, forward, backward)
     static = inspect.getattr_static(cls, forward)
     parameters = list(inspect.signature(getattr(static, "__func__", static)).parameters)
     handed = isinstance(static, (staticmethod, classmethod))

@@ -9,6 +9,8 @@ import numpy as np
 
 from gradcheck_cli.op import Array
 
+SLOPE = "f' of an elementwise function"
+
 
 def entries_of(returned: Any, count: int) -> list[Any]:
     """What a derivative returned, one entry for each of `count` inputs where it can be told."""
@@ -22,8 +24,8 @@ def entries_of(returned: Any, count: int) -> list[Any]:
 def pulled_back(grad: Any, derivative: Any, x: Array) -> Any:
     """The gradient with respect to x: grad times a derivative, whose shape says what it is.
 
-    Of a scalar: its gradient. Of shape out + x: the Jacobian. Of the shape of both: f', elementwise. What has another
-    shape is handed on as it is, to be found wrong.
+    Of a scalar: its gradient. Of shape out + x: the Jacobian; where both have rows, a Jacobian of each. Of the shape of
+    both: f', elementwise. What has another shape is handed on as it is, to be found wrong.
     """
     try:
         d = np.asarray(derivative.toarray() if hasattr(derivative, "toarray") else derivative)
@@ -34,6 +36,8 @@ def pulled_back(grad: Any, derivative: Any, x: Array) -> Any:
     grad = np.asarray(grad)
     if d.shape == grad.shape + x.shape:
         return np.tensordot(grad, d, grad.ndim) if grad.ndim else grad * d
+    if x.ndim == grad.ndim > 1 and x.shape[:-1] == grad.shape[:-1] and d.shape == grad.shape + x.shape[-1:]:
+        return np.einsum("...i,...ij->...j", grad, d)
     if d.shape == grad.shape == x.shape:
         return grad * d
     if grad.size == 1 and d.shape == x.shape:
@@ -48,7 +52,9 @@ def kind_of(out: Any, derivatives: Sequence[Any], arrays: Sequence[Array]) -> st
         return "the gradient of a scalar"
     if any(np.shape(d) == shape + x.shape for d, x in zip(derivatives, arrays, strict=False)):
         return "a Jacobian"
-    return "f' of an elementwise function"
+    if any(np.shape(d) == shape + x.shape[-1:] for d, x in zip(derivatives, arrays, strict=False)):
+        return "a Jacobian for each row"
+    return SLOPE
 
 
 def _is_one_array(values: Sequence[Any]) -> bool:

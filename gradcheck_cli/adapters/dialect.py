@@ -54,8 +54,8 @@ def spoken_by(function: Any) -> str:
         if id(current) in seen:
             continue
         seen.add(id(current))
-        home = _home(current)
-        if home in present:
+        home = next((h for h in (_home(current), _home(type(current))) if h in present), "")
+        if home:
             return home
         todo += _mentioned(current)
     return ""
@@ -71,7 +71,8 @@ def _home(value: Any) -> str:
     name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
     if not isinstance(name, str):
         name = type(value).__module__
-    return name.partition(".")[0]
+    home = name.partition(".")[0]
+    return "jax" if home == "jaxlib" else home
 
 
 def _mentioned(value: Any) -> list[Any]:
@@ -107,20 +108,36 @@ def _codes(value: Any) -> list[CodeType]:
     return codes
 
 
-_RANDOM = frozenset({"random", "rand", "randn", "default_rng", "binomial", "bernoulli", "permutation", "shuffle"})
+# Global generators of random numbers: the module, and how its state is read and put back.
+_GENERATORS = {"numpy.random": ("get_state", "set_state"), "random": ("getstate", "setstate")}
 
 
 class Steady:
-    """Calls with NumPy's global random numbers the same each time, for layers that draw a mask or their weights."""
+    """Calls with global random numbers the same each time, for layers that draw a mask or their weights.
 
-    def __init__(self, *functions: Any) -> None:
-        self.needed = any(mentions(function, _RANDOM) for function in functions)
+    The first call tells whether it draws any: what draws them may be a helper in another file.
+    """
+
+    def __init__(self, wanted: bool = True) -> None:
+        self._watching = wanted
+        self._needed: list[str] = []
 
     def __enter__(self) -> None:
-        if self.needed:
-            self._state = np.random.get_state()  # noqa: NPY002 (it is the user's code that uses it)
-            np.random.seed(0)  # noqa: NPY002
+        names = [n for n in _GENERATORS if n in sys.modules] if self._watching else self._needed
+        self._before = {name: getattr(sys.modules[name], _GENERATORS[name][0])() for name in names}
+        for name in self._needed:
+            sys.modules[name].seed(0)
 
-    def __exit__(self, *_: object) -> None:
-        if self.needed:
-            np.random.set_state(self._state)  # noqa: NPY002
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if self._watching and error is None:
+            self._needed = [n for n in _GENERATORS if n in sys.modules and self._moved(n)]
+            self._watching = False
+        for name in self._needed:
+            if name in self._before:  # else the call itself has imported it
+                getattr(sys.modules[name], _GENERATORS[name][1])(self._before[name])
+
+    def _moved(self, name: str) -> bool:
+        if name not in self._before:
+            return True
+        now = getattr(sys.modules[name], _GENERATORS[name][0])()
+        return not all(np.array_equal(a, b) for a, b in zip(now, self._before[name], strict=True))

@@ -110,6 +110,28 @@ def array_names(params: Parameters, given: Given, count: int | None = None) -> t
     return tuple(names)
 
 
+Leading = Sequence[tuple[int, str]]
+
+
+def leading(params: Parameters, given: Mapping[str, Any], count: int) -> Leading:
+    """The params that stand in front of one of `count` arrays, scale(alpha, x): where, and their names."""
+    found: list[tuple[int, str]] = []
+    for place, parameter in enumerate(positional(params)):
+        if parameter.name in given:
+            found.append((place, parameter.name))
+        elif place - len(found) == count - 1:
+            return found
+    return []
+
+
+def spread(arrays: Sequence[Any], params: dict[str, Any], leading: Leading) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments by position, and those by name: arrays and params, the leading ones in their places."""
+    values = list(arrays)
+    for place, name in leading:
+        values.insert(place, params.pop(name))
+    return values, params
+
+
 def operand_count(given: Given) -> int | None:
     """How many arrays the user spoke of; None for nothing."""
     if given.signature is not None:
@@ -191,7 +213,7 @@ def _with_integers(forward: Forward, inputs: Inputs) -> Iterator[Inputs]:
     """The example with integers in one of the inputs, which index a dimension if calls tell which."""
     sizes = parse(inputs.signature).bind([x.shape for x in inputs.arrays]).sizes
     order = sorted(range(len(inputs.arrays)), key=lambda i: (i == 0, -i))
-    for position in order if len(order) > 1 else ():
+    for position in order:
         low = replace(
             inputs, arrays=_replaced(inputs.arrays, position, np.zeros_like(inputs.arrays[position], np.int64))
         )
@@ -199,11 +221,15 @@ def _with_integers(forward: Forward, inputs: Inputs) -> Iterator[Inputs]:
             continue
         x = inputs.arrays[position]
         others = [n for i, a in enumerate(inputs.arrays) if i != position for n in a.shape]
-        domain: Domain = Integers(0, max(min([n for n in others if n > 1], default=1) - 1, 1))
+
+        def takes(number: int, x: Array = x, position: int = position) -> bool:
+            filled = np.full_like(x, number, np.int64)
+            return _works(forward, replace(inputs, arrays=_replaced(inputs.arrays, position, filled)))
+
+        high = max(min([n for n in others if n > 1], default=1) - 1, 1)
+        domain: Domain = Integers(0, next((n for n in range(high, 1, -1) if takes(n)), 1))
         for name, size in sorted(sizes.items(), key=lambda item: item[1]):
-            inside = replace(inputs, arrays=_replaced(inputs.arrays, position, np.full_like(x, size - 1, np.int64)))
-            beyond = replace(inputs, arrays=_replaced(inputs.arrays, position, np.full_like(x, size, np.int64)))
-            if _works(forward, inside) and not _works(forward, beyond) and not name.isdigit():
+            if not name.isdigit() and takes(size - 1) and not takes(size):
                 domain = Index(name)
                 break
         drawn = _drawn(inputs.names[position], domain, x.shape, sizes, position)

@@ -12,7 +12,7 @@ import numpy as np
 from gradcheck_cli.adapters.building import build
 from gradcheck_cli.adapters.dialect import Dialect
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import accepted, array_names, example, parameters, tried
+from gradcheck_cli.adapters.inputs import Leading, accepted, array_names, example, leading, parameters, spread, tried
 from gradcheck_cli.adapters.words import listed
 from gradcheck_cli.foreign import call
 from gradcheck_cli.op import Array, Op
@@ -72,6 +72,7 @@ def _op(name: str, function: Any, given: Given, what: str, shown: tuple[Callable
     params = parameters(getattr(function, "fun", function))
     arrays = array_names(params, given)
     run = _Run(function, arrays, params)
+    run.leading = leading(params, given.params, len(arrays))
     inputs = example(arrays, given, accepted(params, given))
     _, inputs = tried(run.outputs, inputs)
     wanted = [n for n in inputs.names if n not in inputs.integers]
@@ -86,13 +87,14 @@ class _Run:
     def __init__(self, function: Any, arrays: Sequence[str], params: Sequence[inspect.Parameter]) -> None:
         self.function, self.arrays, self.params = function, arrays, params
         self.wanted: list[int] = []
+        self.leading: Leading = ()
 
     def outputs(self, *arrays: Any, **params: Any) -> Any:
         """The outputs, as arrays."""
         with _doubles():
             return DIALECT.everything_outward(self._called([_jax().numpy.asarray(x) for x in arrays], params))
 
-    def gradients(self, grad: Any, _out: Any, *arrays: Any, **params: Any) -> tuple[Any, ...]:
+    def gradients(self, grad: Any, _out: Any, /, *arrays: Any, **params: Any) -> tuple[Any, ...]:
         """One gradient per array that is differentiated. JAX's are conjugates of ours."""
         with _doubles():
             inward = [_jax().numpy.asarray(x) for x in arrays]
@@ -121,7 +123,8 @@ class _Run:
         if len(entries) != len(given):
             return entries
         places = [[n for n in order if n in values or n in defaults].index(self.arrays[i]) for i in self.wanted]
-        return [entries[p] for p in places]
+        none = _jax().numpy.zeros_like  # For JAX, None is the gradient of what the output does not depend on.
+        return [none(given[p]) if entries[p] is None else entries[p] for p in places]
 
     def _pulled(self, inward: Sequence[Any], params: dict[str, Any], cotangent: Any) -> Sequence[Any]:
         def of_wanted(*chosen: Any) -> Any:
@@ -137,7 +140,8 @@ class _Run:
         return result
 
     def _called(self, inward: Sequence[Any], params: dict[str, Any]) -> Any:
-        return call(self.function, *inward, **params)
+        values, named = spread(inward, dict(params), self.leading)
+        return call(self.function, *values, **named)
 
 
 def _conjugate(w: Any) -> Any:

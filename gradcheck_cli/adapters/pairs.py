@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.adapters.building import build, differentiated, gradients_of
+from gradcheck_cli.adapters.building import build, differentiated, gradients_of, strays
 from gradcheck_cli.adapters.calls import Call, decide, spoken_call
-from gradcheck_cli.adapters.derivatives import entries_of, kind_of, pulled_back
+from gradcheck_cli.adapters.derivatives import SLOPE, entries_of, kind_of, pulled_back
 from gradcheck_cli.adapters.dialect import NUMPY, Dialect, Steady, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, attempt, example, parameters, tried
-from gradcheck_cli.adapters.words import NAMELESS, is_loss, stem_of
-from gradcheck_cli.errors import UsageError, describe
+from gradcheck_cli.adapters.inputs import (
+    Inputs,
+    Leading,
+    accepted,
+    array_names,
+    attempt,
+    example,
+    leading,
+    parameters,
+    spread,
+    tried,
+)
+from gradcheck_cli.adapters.words import NAMELESS, essence, is_loss, is_orphan, stem_of
+from gradcheck_cli.errors import UsageError
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import name_of, place_of
@@ -32,10 +45,17 @@ def find(scope: Scope) -> Iterator[Target]:
     for name, backward in functions.items():
         partner = _partner(name, functions)
         if partner is None:
+            if is_orphan(name):
+                refuse = partial(_refuse, scope.where, name)
+                yield Target(name, "a gradient", place_of(backward) or "", refuse, parts=("its_forward", name))
             continue
         stem, role = stem_of(name)
         found = target_of(title_of(partner, name), functions[partner], backward, role)
         yield replace(found, aliases=frozenset({partner, name, stem}), parts=(partner, name))
+
+
+def _refuse(where: str, name: str, _given: Given) -> Op:
+    raise UsageError(f"cannot tell what it is the gradient of; write {where}::its_forward,{name}")
 
 
 def target_of(name: str, forward: Function, backward: Function, role: str = "") -> Target:
@@ -80,12 +100,23 @@ def _partner(name: str, functions: Mapping[str, Function]) -> str | None:
         return next((other for other, key in others.items() if key == (stem, "backward")), None)
     if role == "backward" and stem:
         exact = [other for wanted in ("forward", "") for other, key in others.items() if key == (stem, wanted)]
-        return exact[0] if exact else None
+        return exact[0] if exact else _nearly(stem, others)
     if role == "backward":
-        return next((other for other in NAMELESS if other in others), None)
-    # df and dsigmoid: d before the name of a function.
-    bare = name[1:].lstrip("_") if name.startswith("d") else ""
+        known = [other for stem in NAMELESS for other, key in others.items() if key in ((stem, "forward"), (stem, ""))]
+        return next(iter(known), None)
+    # df, dsigmoid and d_f_dx: d before the name of a function.
+    bare = re.sub(r"_d_?[a-z]$", "", name[1:].lstrip("_")) if name.startswith("d") else ""
     return bare if bare in functions and bare != name else None
+
+
+def _nearly(stem: str, others: Mapping[str, tuple[str, str]]) -> str | None:
+    """The only forward that says more, mse_loss for mse_grad; for compute_gradient, compute_cost."""
+    wanted = essence(stem, kinds=False)
+    forwards = [(other, its) for other, (its, role) in others.items() if role in ("forward", "")]
+    found = [
+        other for other, its in forwards if essence(its, kinds=bool(wanted)) in ((wanted,) if wanted else NAMELESS)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -96,6 +127,7 @@ class Pair:
     forward: Function
     backward: Function
     cotangents: Sequence[str] = ()
+    what: str = ""  # where it is no pair, what it is
 
     def op(self, given: Given) -> Op:
         """The op; raises UsageError where what is given does not fit, or no convention can be told."""
@@ -103,7 +135,8 @@ class Pair:
         params = {**accepted(parameters(self.forward), given)}
         also = {k: v for k, v in accepted(parameters(self.backward), given).items() if k not in params}
         names = array_names(parameters(self.forward), given)
-        run = _Run(self.forward, self.backward, dialect, tuple(params), tuple(also))
+        front = leading(parameters(self.forward), params, len(names))
+        run = _Run(self.forward, self.backward, dialect, tuple(params), tuple(also), front)
         inputs = example(names, given, {**params, **also})
         returned, inputs = tried(run.raw, inputs)
         known = list(inputs.params)
@@ -112,13 +145,14 @@ class Pair:
             if given.call
             else decide(self.forward, self.backward, returned, inputs.names, known, self.cotangents)
         )
-        run = _Run(self.forward, self.backward, dialect, tuple(params), tuple(also), how)
+        run = _Run(self.forward, self.backward, dialect, tuple(params), tuple(also), front, how)
         wanted, kind = run.learn(inputs)
         run.wanted, run.names = wanted, inputs.names
-        taken = (
-            f"a pair, {name_of(self.forward)} and {name_of(self.backward)}: "
-            f"{how.described(name_of(self.forward), inputs.names)}" + (f"; it returns {kind}" if kind else "")
-        )
+        what = self.what or f"a pair, {name_of(self.forward)} and {name_of(self.backward)}"
+        taken = f"{what}: {how.described(name_of(self.forward), inputs.names)}"
+        taken += f"; it returns {kind}" if kind else ""
+        if kind == SLOPE and how.roles == (("input", 0),):  # 1 - a * a looks like a slope at the input a.
+            taken += f" (if {how.names[0]} is the output: --call out)"
         return build(
             self.name,
             run.outputs,
@@ -128,6 +162,7 @@ class Pair:
             theirs=(self.forward, self.backward),
             taken_for=taken,
             differentiable=wanted,
+            notes=run.notes,
         )
 
 
@@ -141,27 +176,30 @@ class _Run:
         dialect: Dialect,
         params: tuple[str, ...],
         also: tuple[str, ...],
+        leading: Leading = (),
         how: Call | None = None,
     ) -> None:
         self.forward, self.backward, self.dialect, self.how = forward, backward, dialect, how
-        self.params, self.also = params, also
+        self.params, self.also, self.leading = params, also, leading
         self.pulls = False  # whether backward returns the function that wants the upstream gradient
         self.wanted: Sequence[str] = ()
         self.names: Sequence[str] = ()
-        self.steady = Steady(forward if how is None or how.takes_state else None)
+        self.notes: Sequence[str] = ()
+        self.steady = Steady(how is None or how.takes_state)
 
     def raw(self, *arrays: Any, **params: Any) -> Any:
         """What forward itself returns, in its own dialect."""
         mine = copy.deepcopy({k: v for k, v in params.items() if k in self.params})
         with self.steady, self.dialect.around():
-            return call(self.forward, *map(self.dialect.inward, arrays), **mine)
+            values, mine = spread([self.dialect.inward(x) for x in arrays], mine, self.leading)
+            return call(self.forward, *values, **mine)
 
     def outputs(self, *arrays: Any, **params: Any) -> Any:
         """The outputs alone."""
         assert self.how is not None
         return self.dialect.everything_outward(self.how.outputs_of(self.raw(*arrays, **params)))
 
-    def gradients(self, grad: Any, out: Any, *arrays: Any, **params: Any) -> Any:
+    def gradients(self, grad: Any, out: Any, /, *arrays: Any, **params: Any) -> Any:
         """What backward returns, or the upstream gradient times its derivative."""
         answer = self.answer(grad, out, *arrays, **params)
         answer = self.dialect.everything_outward(answer)
@@ -175,7 +213,7 @@ class _Run:
             return tuple(entries)
         return tuple(pulled_back(grad, e, arrays[p]) for e, p in zip(entries, positions, strict=True))
 
-    def answer(self, grad: Any, out: Any, *arrays: Any, **params: Any) -> Any:
+    def answer(self, grad: Any, out: Any, /, *arrays: Any, **params: Any) -> Any:
         """What backward returns, in its own dialect."""
         assert self.how is not None
         inward = self.dialect.inward
@@ -207,8 +245,9 @@ class _Run:
                 answer = self.dialect.everything_outward(self.answer(ones, _arrays(out), *arrays, **params))
         except Exception as error:  # A finding of the check, if it is not ours.
             if isinstance(error, UsageError):
-                raise UsageError(describe(error)) from None
+                raise error from None
             return differentiated(inputs, (), False), ""
+        self.notes = strays(answer, inputs.names)
         if self.finished:
             return differentiated(inputs, answer, is_loss(name_of(self.forward))), ""
         count = len([n for n in inputs.names if n not in inputs.integers])

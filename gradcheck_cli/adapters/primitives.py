@@ -8,7 +8,7 @@ from typing import Any
 
 from gradcheck_cli.adapters.building import build
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import accepted, array_names, example, parameters, tried
+from gradcheck_cli.adapters.inputs import accepted, array_names, example, leading, parameters, spread, tried
 from gradcheck_cli.foreign import call
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import place_of
@@ -36,17 +36,23 @@ def traced_op(name: str, function: Callable[..., Any], given: Given, what: str) 
     """An op of a function that autograd differentiates."""
     params = parameters(getattr(function, "fun", function))
     inputs = example(array_names(params, given), given, accepted(params, given))
-    _, inputs = tried(function, inputs)
+    front = leading(params, inputs.params, len(inputs.names))
+
+    def called(*arrays: Any, **kwargs: Any) -> Any:
+        values, named = spread(arrays, kwargs, front)
+        return function(*values, **named)
+
+    _, inputs = tried(called, inputs)
     wanted = tuple(i for i, n in enumerate(inputs.names) if n not in inputs.integers)
 
-    def gradients(grad: Any, _out: Any, *arrays: Any, **kwargs: Any) -> Any:
+    def gradients(grad: Any, _out: Any, /, *arrays: Any, **kwargs: Any) -> Any:
         autograd = sys.modules["autograd"]
 
         def of_wanted(chosen: Any) -> Any:
             every = list(arrays)
             for place, position in enumerate(wanted):
                 every[position] = chosen[place]
-            return function(*every, **kwargs)
+            return called(*every, **kwargs)
 
         bundle = sys.modules["autograd.builtins"].tuple(tuple(arrays[i] for i in wanted))
         pull, _ = call(autograd.core.make_vjp, of_wanted, bundle)
@@ -55,4 +61,4 @@ def traced_op(name: str, function: Callable[..., Any], given: Given, what: str) 
         return tuple(call(pull, grad))
 
     shown = getattr(function, "fun", function)
-    return build(name, function, gradients, inputs, given, theirs=(shown, shown), taken_for=what)
+    return build(name, called, gradients, inputs, given, theirs=(shown, shown), taken_for=what)

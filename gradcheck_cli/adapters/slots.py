@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from gradcheck_cli.op import Array
 
 _VALUES = ("data", "value", "val", "array")
 _GRADIENTS = ("grad", "gradient", "g", "diff", "d", "grads")
+# Gradients of the input, which layers with one input need not name.
+_NAMELESS = {"grad", "gradient", "gradients", "derivative", "derivatives", "diff", "dx", "din", "dinput", "dinputs"}
+_NAMELESS |= {"dprev", "gradinput", "gradinputs", "inputgrad", "inputgradient", "gradin"}
 _PARAMS = ("params", "parameters", "param", "weights", "w", "paramvals")
 _OUTPUTS = ("output", "outputs", "out", "y", "z", "a", "result", "activation", "o")
 
@@ -67,6 +70,12 @@ def left_for(thing: Any, name: str) -> Any:
     return None
 
 
+def nameless(thing: Any, before: Mapping[str, Any]) -> Any:
+    """The gradient that backward left under a name that says of nothing, self.derivatives; None where several are."""
+    found = [v for n, v in vars(thing).items() if plain(n) in _NAMELESS and _is_array(v) and v is not before.get(n)]
+    return found[0] if len(found) == 1 else None
+
+
 def abbreviated(thing: Any, name: str, others: set[str]) -> Any:
     """self.dw of self.weights: the gradient by the first letter, where no other parameter begins with it."""
     letter = plain(name)[:1]
@@ -78,6 +87,15 @@ def abbreviated(thing: Any, name: str, others: set[str]) -> Any:
 def nowhere(name: str) -> Place:
     """For what an object was given and keeps in no place that is known: a gradient may be left for it all the same."""
     return Place(name, lambda _: None, lambda *_: None, lambda t: left_for(t, name))
+
+
+def written_on(place: Place) -> Place:
+    """The same place, whose array is overwritten rather than replaced."""
+
+    def put(thing: Any, x: Array) -> None:
+        place.get(thing)[...] = x
+
+    return replace(place, put=put)
 
 
 def _attribute(name: str) -> Place:

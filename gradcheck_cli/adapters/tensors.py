@@ -12,7 +12,7 @@ from gradcheck_cli.adapters.dialect import Dialect
 from gradcheck_cli.adapters.given import Given
 from gradcheck_cli.adapters.inputs import Inputs, attempt
 from gradcheck_cli.errors import UsageError, describe
-from gradcheck_cli.foreign import call
+from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Array
 
 
@@ -71,6 +71,7 @@ class Differentiable:
         self.function, self.device = function, device_of(given)
         self.in_place = False  # whether it is meant to change its inputs (mark_dirty): it gets copies
         self.seeded = False  # whether torch's random numbers must be the same in each call: dropout
+        self.wanted: Sequence[int] | None = None  # the inputs that have gradients, where these are known
         self.singles = False  # whether it refuses double precision on its device; the CPU may not
 
     def raw(self, *arrays: Any, **params: Any) -> Any:
@@ -85,12 +86,13 @@ class Differentiable:
             returned = tuple(returned.values())
         return tuple(map(outward, returned)) if isinstance(returned, (tuple, list)) else outward(returned)
 
-    def gradients(self, grad: Any, _out: Any, *arrays: Any, **params: Any) -> tuple[Any, ...]:
+    def gradients(self, grad: Any, _out: Any, /, *arrays: Any, **params: Any) -> tuple[Any, ...]:
         """One gradient per array, as its Function returned it where the function is one Function; else the engine's."""
         home = self._home(arrays)
         leaves = [tensor(x, home) for x in arrays]
-        for leaf in leaves:
-            if leaf.is_floating_point() or leaf.is_complex():
+        for position, leaf in enumerate(leaves):
+            wanted = self.wanted is None or position in self.wanted
+            if wanted and (leaf.is_floating_point() or leaf.is_complex()):
                 leaf.requires_grad_()
         with torch().enable_grad():
             returned = self._called(leaves, params)
@@ -101,6 +103,18 @@ class Differentiable:
         if node is not None:
             return _as_returned(node, leaves, cotangents)
         return _by_engine(outputs, leaves, cotangents)
+
+    def tried(self, inputs: Inputs) -> list[Any]:
+        """The gradients of the example, None for what has none; something for each where backward raises."""
+        arrays, params = inputs.fresh()
+        try:
+            with quiet():
+                out = self.outputs(*arrays, **params)
+                ones = tuple(map(np.ones_like, out)) if isinstance(out, tuple) else np.ones_like(out)
+                found = iter(self.gradients(ones, out, *arrays, **params))
+        except Exception:  # A finding of the check.
+            return arrays
+        return [next(found, None) if x.dtype.kind in "fc" else None for x in arrays]
 
     def learn(self, inputs: Inputs) -> Inputs:
         """The example, in single precision where it takes no double. Raises what the function raises."""

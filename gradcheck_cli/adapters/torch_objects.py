@@ -5,14 +5,25 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from gradcheck_cli.adapters.building import build
+from gradcheck_cli.adapters.building import build, differentiated
 from gradcheck_cli.adapters.dialect import mentions
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, example, parameters, positional, tried
+from gradcheck_cli.adapters.inputs import (
+    Inputs,
+    accepted,
+    array_names,
+    example,
+    leading,
+    parameters,
+    positional,
+    spread,
+    tried,
+)
 from gradcheck_cli.adapters.tensors import Differentiable, outward, torch
-from gradcheck_cli.adapters.words import listed
+from gradcheck_cli.adapters.words import is_loss, listed
 from gradcheck_cli.errors import UsageError, describe
 from gradcheck_cli.foreign import call
 from gradcheck_cli.op import Array, Op
@@ -26,7 +37,8 @@ def find(scope: Scope) -> Iterator[Target]:
     for name, value in scope:
         if inspect.isclass(value) and issubclass(value, torch().autograd.Function):
             if "backward" in vars(value) or "vjp" in vars(value):
-                yield _target(name, "a torch.autograd.Function", _backward_of(value), _function_op, value)
+                found = _target(name, "a torch.autograd.Function", _backward_of(value), _function_op, value)
+                yield replace(found, aliases=_applied(scope, value))
         elif _is_module(value):
             yield _target(name, "an nn.Module", value.forward, _module_op, value)
         elif isinstance(value, torch().nn.Module):
@@ -35,13 +47,26 @@ def find(scope: Scope) -> Iterator[Target]:
             yield _target(name, "a custom op of torch.library", _written(value), _custom_op, value)
 
 
+def _applied(scope: Scope, cls: Any) -> frozenset[str]:
+    """The names of the file that stand for a Function: swish = Swish.apply."""
+    values = vars(scope.module).items()
+    return frozenset(n for n, v in values if getattr(v, "__self__", None) is cls and v.__name__ == "apply")
+
+
 def _is_module(value: Any) -> bool:
     return inspect.isclass(value) and issubclass(value, torch().nn.Module)
 
 
 def traced_op(name: str, function: Function, given: Given, what: str, shown: tuple[Function, Function]) -> Op:
     """An op of a function over tensors, differentiated by torch or by its own Function."""
-    return _op(name, Differentiable(function, given), parameters(function), given, what, shown)
+    params = parameters(function)
+    front = leading(params, accepted(params, given), len(array_names(params, given)))
+
+    def called(*tensors: Any, **kwargs: Any) -> Any:
+        values, named = spread(tensors, kwargs, front)
+        return function(*values, **named)
+
+    return _op(name, Differentiable(called, given), params, given, what, shown)
 
 
 def _target(name: str, what: str, shown: Function, make: Callable[..., Op], value: Any) -> Target:
@@ -128,8 +153,6 @@ def _built(cls: Any, given: Given) -> Any:
 
 def _without(given: Given, count: int) -> Given:
     """What a replay gives, without the parameters that the module has itself."""
-    from dataclasses import replace
-
     return replace(given, shapes=given.shapes[: len(given.shapes) - count]) if given.arrays and count else given
 
 
@@ -151,6 +174,8 @@ def _op(
     except Exception:  # Integers may be wanted; else this says what was raised.
         _, inputs = tried(run.outputs, inputs)
         inputs = run.learn(inputs)
+    wanted = differentiated(inputs, run.tried(inputs), is_loss(name))
+    run.wanted = [inputs.names.index(n) for n in wanted]
     return build(
         name,
         run.outputs,
@@ -159,5 +184,6 @@ def _op(
         given,
         theirs=shown,
         taken_for=what,
+        differentiable=wanted,
         dtypes=("float32",) if run.singles else (),
     )

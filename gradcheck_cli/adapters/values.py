@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.adapters.building import build, differentiated, gradients_of
+from gradcheck_cli.adapters.building import build, differentiated, entry_of, gradients_of, strays
 from gradcheck_cli.adapters.derivatives import entries_of, pulled_back
 from gradcheck_cli.adapters.dialect import Steady, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import accepted, array_names, example, parameters, tried
+from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, example, leading, parameters, spread, tried
 from gradcheck_cli.adapters.pairs import dialect_of, is_plain
 from gradcheck_cli.adapters.words import returned_names, words_of
 from gradcheck_cli.errors import UsageError
@@ -30,18 +30,24 @@ def find(scope: Scope) -> Iterator[Target]:
     Whether it does, one call tells.
     """
     for name, value in scope:
-        if is_plain(value) and spoken_by(value) in ("", "torch", "jax") and _promises(value):
+        if is_plain(value) and spoken_by(value) in ("", "torch", "jax") and promises_gradients(value):
             what = "a function that returns (value, gradient)"
             yield Target(name, what, place_of(value) or "", lambda given, v=value: op_of(v, given))  # type: ignore[misc]
 
 
-def _promises(function: Callable[..., Any]) -> bool:
+def promises_gradients(function: Callable[..., Any]) -> bool:
     """Whether the names say so: `return loss, dx`, `def cost_and_grad(...)`."""
     returned, words = returned_names(function), set(words_of(name_of(function)))
-    grads = [n for n in returned[1:] if n.lower().startswith(("d", "grad")) or n.lower().endswith(("grad", "gradient"))]
+    grads = [n for n in returned[1:] if _is_gradient(n)]
+    if len(returned) == 2 and _is_gradient(returned[0]) and set(words_of(returned[1])) & _VALUES:
+        return True
     return (len(returned) >= 2 and len(grads) == len(returned) - 1) or bool(
         words & _VALUES and (words & _WITH or _returns_several(function))
     )
+
+
+def _is_gradient(name: str) -> bool:
+    return name.lower().startswith(("d", "grad")) or name.lower().endswith(("grad", "gradient"))
 
 
 def _returns_several(function: Callable[..., Any]) -> bool:
@@ -52,14 +58,18 @@ def op_of(function: Callable[..., Any], given: Given) -> Op:
     """The op of such a function; raises UsageError where it returns something else."""
     params = parameters(function)
     inputs = example(array_names(params, given), given, accepted(params, given))
-    dialect, steady = dialect_of(function, given), Steady(function)
+    front = leading(params, inputs.params, len(inputs.names))
+    dialect, steady = dialect_of(function, given), Steady()
 
     def both(*arrays: Any, **kwargs: Any) -> tuple[Any, Any]:
         with steady, dialect.around():
-            returned = call(function, *map(dialect.inward, arrays), **copy.deepcopy(kwargs))
+            values, named = spread([dialect.inward(x) for x in arrays], copy.deepcopy(kwargs), front)
+            returned = call(function, *values, **named)
         returned = dialect.everything_outward(returned)
         if not isinstance(returned, (tuple, list)) or len(returned) < 2:
             raise UsageError(f"it returns {type(returned).__name__}, and not a value and its gradient")
+        if isinstance(returned[0], Mapping):  # return grads, cost
+            return returned[1], returned[0]
         return returned[0], returned[1] if len(returned) == 2 else tuple(returned[1:])
 
     (value, gradient), inputs = tried(both, inputs)
@@ -67,9 +77,10 @@ def op_of(function: Callable[..., Any], given: Given) -> Op:
         raise UsageError(
             f"it returns {np.shape(value)} and something else; (value, gradient) needs a single number first"
         )
+    notes = strays(gradient, inputs.names)
     wanted = list(given.wrt) or _wanted(inputs, gradient)
 
-    def backward(grad: Any, _out: Any, *arrays: Any, **kwargs: Any) -> Any:
+    def backward(grad: Any, _out: Any, /, *arrays: Any, **kwargs: Any) -> Any:
         found = gradients_of(both(*arrays, **kwargs)[1], inputs.names, wanted)
         entries = entries_of(found, len(wanted))
         positions = [inputs.names.index(name) for name in wanted]
@@ -86,12 +97,14 @@ def op_of(function: Callable[..., Any], given: Given) -> Op:
         theirs=(function, function),
         taken_for=f"a function that returns its value and its gradient with respect to {', '.join(wanted)}",
         differentiable=wanted,
+        notes=notes,
     )
 
 
-def _wanted(inputs: Any, gradient: Any) -> list[str]:
-    """One gradient alone is that of the first input, as in scipy.optimize; several are counted."""
+def _wanted(inputs: Inputs, gradient: Any) -> list[str]:
+    """One gradient alone is that of the first input, as in scipy.optimize; a dict says of which; others are counted."""
     if isinstance(gradient, np.ndarray) or np.isscalar(gradient):
         return [inputs.names[0]]
-    entries = entries_of(gradient, len(inputs.names)) if not isinstance(gradient, dict) else gradient
-    return differentiated(inputs, entries, is_loss=True)
+    if isinstance(gradient, Mapping):
+        return [name for name in inputs.names if entry_of(gradient, name) is not None]
+    return differentiated(inputs, entries_of(gradient, len(inputs.names)), is_loss=True)

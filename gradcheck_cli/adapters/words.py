@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 # In the name of a function, wherever they stand in it.
-_FORWARD = {"forward", "fwd", "fprop", "fw", "feedforward"}
-_BACKWARD = {"backward", "backwards", "bwd", "bprop", "bw", "backprop", "backpropagation"}
+_FORWARD = {"forward", "fwd", "fprop", "fw", "feedforward", "forwardprop", "forwardpropagate", "forwardpropagation"}
+_BACKWARD = {"backward", "backwards", "bwd", "bprop", "bw", "backprop", "backpropagate", "backpropagation"}
+_BACKWARD |= {"backwardprop", "backwardpropagate", "backwardpropagation"}
+_ONE_WORD = re.compile(r"(?<![a-z])(feed_forward|(forward|back|backward)_prop(agate|agation)?)(?=_|$)")
 # At its beginning or end.
 _EITHER_END = {
     "back",
@@ -24,12 +26,16 @@ _EITHER_END = {
     "deriv",
     "derivative",
     "derivatives",
+    "derivate",
 }
 _EITHER_END |= {"der", "prime", "jac", "jacobian", "d", "fprime"}
 _HESSIANS = {"hess", "hessian"}
 _HESSPS = {"hessp", "hvp"}
+_FUNCTION = ("fn", "func", "function")  # sigmoid_fn, at the end of a name
+_VERBS = {"compute", "calc", "calculate", "get", "eval", "evaluate", "of", "first"}
+_KINDS = {"activation", "act", "loss", "cost"}  # that forwards may say, where backwards do not: mse_loss and mse_grad
 # What a function is called whose gradient is called no more than `jac` or `backward`.
-NAMELESS = ("forward", "fun", "func", "f", "objective", "loss", "cost", "value", "energy")
+NAMELESS = ("", "fun", "func", "f", "objective", "loss", "cost", "value", "energy", "residual", "residuals")
 
 CACHES = re.compile(
     r"(\w*_)?(cache[sd]?|ctx|context|saved(_\w+)?|memo(ry)?|residuals?|res|stash|tape|intermediates?|stored)",
@@ -52,12 +58,17 @@ _LOSSES = {
     "objective",
     "criterion",
     "nll",
+    "ce",
     "bce",
+    "cce",
+    "rmse",
+    "huber",
     "hinge",
 }
 _COTANGENT = re.compile(
     r"""(
         d_?( out\w* | y\w* | z\w* | [ahosefruvtpqcglx]\d? | ah | hs | values? | loss | logits? | scores? | next\w*
+           | \w_next
            | prev\w* | top\w* | up\w* | res\w* | ans | act\w* | l_?d\w+ | pred\w* | next | final\w* | state\w* )
       | d[A-Z]\w* | d_[A-Z]\w*
       | g | g_?[yzohas]\d? | g_?out\w* | go | gs | gys | ct | cts | v | vec | seed
@@ -76,7 +87,9 @@ def words_of(name: str) -> list[str]:
 
 def stem_of(name: str) -> tuple[str, str]:
     """What a name is about, and its role in a pair: forward, backward, hessian, hessp, or none."""
-    words = words_of(name)
+    words = _ONE_WORD.sub(lambda found: found[0].replace("_", ""), "_".join(words_of(name))).split("_")
+    while len(words) > 1 and words[-1] in _FUNCTION:
+        words.pop()
     for role, markers in (("forward", _FORWARD), ("backward", _BACKWARD)):
         for position, word in enumerate(words):
             if word in markers:
@@ -88,6 +101,20 @@ def stem_of(name: str) -> tuple[str, str]:
             if words and words[position] in markers:
                 return "_".join(words[:-1] if position else words[1:]), role
     return "_".join(words), ""
+
+
+def essence(stem: str, kinds: bool) -> str:
+    """A stem without its verbs, and without what kind of function it is, where that leaves something."""
+    words = [w for w in stem.split("_") if w not in _VERBS]
+    return "_".join((kinds and [w for w in words if w not in _KINDS]) or words)
+
+
+def is_orphan(name: str) -> bool:
+    """Whether a function without a partner seems to be a gradient that somebody wrote by hand."""
+    words = words_of(name)
+    return stem_of(name)[1] == "backward" and not words[0].startswith(
+        ("num", "clip", "zero", "check", "approx", "grad")
+    )
 
 
 # Methods of classes, the likelier names first.
@@ -139,16 +166,28 @@ def gradient_names(name: str) -> list[str]:
 
 
 def returned_names(function: Callable[..., Any]) -> list[str]:
-    """The names in `return out, mask`, the last such statement; "" for what has none; nothing where there is none."""
+    """The names in `return out, mask`, the last such statement; "" for what has none; nothing where there is none.
+
+    What functions within it return is theirs.
+    """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError, ValueError, IndexError):
         return []
-    tuples = [n.value.elts for n in ast.walk(tree) if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple)]
-    return [_name_in(part) for part in tuples[-1]] if tuples else []
+    found: list[ast.Tuple] = []
+    todo: list[ast.AST] = list(getattr(tree.body[0], "body", ())) if tree.body else []
+    while todo:
+        node = todo.pop(0)
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+            found.append(node.value)
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            todo += ast.iter_child_nodes(node)
+    return [_name_in(part) for part in max(found, key=lambda n: n.lineno).elts] if found else []
 
 
 def _name_in(node: ast.expr) -> str:
+    if isinstance(node, ast.Lambda):
+        return "<lambda>"
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 

@@ -186,7 +186,10 @@ def _by_tape(shapes: Sequence[tuple[int, ...]] | None, signature: str = "") -> C
     def make(function: Callable[..., Any]) -> Op:
         from gradcheck_cli.variable.composite import composite
 
-        return composite(function, shapes, signature=signature)
+        op = composite(function, shapes, signature=signature)
+        note = "no backward of it was found; the gradient that is checked is gradcheck's own"
+        op.describe(op.declared, "", [note], {})
+        return op
 
     return make
 

@@ -102,7 +102,7 @@ def _forward(function: Function, names: Sequence[str]) -> Function:
 
 def _backward(function: Function, names: Sequence[str]) -> Function:
     @functools.wraps(function)
-    def backward(grad: Any, _out: Any, *inputs: Any, **params: Any) -> Any:
+    def backward(grad: Any, _out: Any, /, *inputs: Any, **params: Any) -> Any:
         def projected(*points: Any) -> Any:
             """<grad, outputs>, a scalar, however many outputs there are."""
             answer = function(*points, **params)
