@@ -1,6 +1,8 @@
 """Whatever is wrong with what the command is given: one clear line on stderr, and the right exit code."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,20 @@ def complaint(outcome: Outcome) -> str:
     assert "Traceback" not in outcome.stderr
     assert "internal error" not in outcome.stderr
     return outcome.stderr
+
+
+def shell(gradcheck: Gradcheck, arguments: str, before: str = "") -> Outcome:
+    """The command as bash runs it, with redirections, in the test's folder."""
+    done = subprocess.run(
+        ["bash", "-c", f"{before} {sys.executable} -m gradcheck_cli {arguments}"],
+        cwd=gradcheck.folder,
+        env=gradcheck.environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +157,13 @@ BAD_FILES = {
     "absent name": BadFile("from json import no_such_name", ["my_ops.py:4", "no_such_name"]),
     "sys.exit": BadFile("import sys\nsys.exit(0)", ["my_ops.py:5", "sys.exit"]),
     "raises": BadFile("x = 1\n1 / 0", ["my_ops.py:5", "ZeroDivisionError"]),
+    "raises a bare BaseException": BadFile("class Odd(BaseException): pass\nraise Odd", ["my_ops.py:5", "Odd"]),
+    "raises what exits when it is printed": BadFile(
+        "class Odd(Exception):\n    def __str__(self): raise SystemExit(0)\nraise Odd", ["my_ops.py:5", "SystemExit"]
+    ),
+    "exits when it is looked at": BadFile("def __getattr__(name): raise SystemExit(0)", ["my_ops.py:4", "SystemExit"]),
+    "raises when it is looked at": BadFile("def __getattr__(name): 1 / 0", ["my_ops.py:4", "ZeroDivisionError"]),
+    "raises in Python's own library": BadFile("import json\njson.loads('')", ["my_ops.py:5", "JSONDecodeError"]),
     "raises in a function": BadFile("def f():\n    return [][1]\nf()", ["my_ops.py:5", "IndexError"]),
     "duplicate names": BadFile(
         'a = Op(np.sin, lambda g, o, x: g, "()->()")\nb = Op(np.sin, lambda g, o, x: g, "()->()")\nOPS = [a, b]',
@@ -201,6 +224,65 @@ def test_a_declaration_that_cannot_be_drawn_is_no_skip_beside_other_ops(
     op_file(f'OPS = [Op(np.sin, lambda g, o, x: g * np.cos(x), "()->()"), {declaration}]')
 
     assert gradcheck("run", "my_ops.py").code in (1, 2)
+
+
+def test_an_op_that_exits_from_where_nobody_calls_it_does_not_pass(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    """NumPy asks a gradient for its `__array__`, and the table asks a param for its repr."""
+    op_file("""
+        class Exits:
+            def __array__(self, *args, **kwargs):
+                raise SystemExit(0)
+
+        OPS = [Op(np.sin, lambda grad, out, x: Exits(), "()->()")]
+    """)
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert "my_ops.py:6: SystemExit" in complaint(outcome)
+    assert outcome.code == 2
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "run --help", "list"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_below_stdout_is_no_internal_error(gradcheck: Gradcheck, arguments: str) -> None:
+    outcome = shell(gradcheck, f"{arguments} > /dev/full")
+
+    assert "output could not be written" in complaint(outcome)
+    assert outcome.code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("run add", 0), ("run nosuch", 2), ("run my_ops.py", 1)], ids=["right", "usage", "wrong"]
+)
+@pytest.mark.parametrize("sink", ["2>&-", "2>/dev/full"])
+def test_the_exit_code_does_not_need_stderr(
+    gradcheck: Gradcheck, op_file: WriteFile, arguments: str, code: int, sink: str
+) -> None:
+    op_file('OPS = [Op(np.sin, lambda grad, out, x: 1 / 0, "()->()")]')
+
+    assert shell(gradcheck, f"{arguments} {sink}").code == code
+
+
+def test_a_working_folder_that_is_gone(gradcheck: Gradcheck, tmp_path: Path) -> None:
+    outcome = shell(gradcheck, "run add", before=f"mkdir gone; cd gone; rmdir {tmp_path}/gone;")
+
+    assert "working folder is gone" in complaint(outcome)
+    assert outcome.code == 2
+
+
+@pytest.mark.parametrize("arguments", ["run LONG.py", "run LONG", "replay LONG", "run add --report json=LONG"])
+def test_a_name_that_no_file_system_takes(gradcheck: Gradcheck, arguments: str) -> None:
+    outcome = gradcheck(*arguments.replace("LONG", "a" * 300).split())
+
+    assert "File name too long" in complaint(outcome)
+    assert outcome.code == 2
+
+
+def test_a_file_whose_name_is_no_text(gradcheck: Gradcheck) -> None:
+    """Linux takes any bytes for a name."""
+    outcome = shell(gradcheck, "run $'\\xff.py'", before="echo 1/0 > $'\\xff.py';")
+
+    assert "ZeroDivisionError" in complaint(outcome)
+    assert outcome.code == 2
 
 
 def test_an_empty_table_is_not_blamed_on_the_selection(gradcheck: Gradcheck, op_file: WriteFile) -> None:

@@ -14,6 +14,7 @@ from gradcheck_cli.errors import UsageError
 if TYPE_CHECKING:
     from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import Fixture
+    from gradcheck_cli.runner import RunFinished
 
 
 @click.command("replay", short_help="Rerun fixtures and saved failures.")
@@ -69,10 +70,12 @@ def rerun(fixtures: Sequence[Fixture], update: Update, options: Mapping[str, Any
     settings = Options(allow_inconclusive=options["allow_inconclusive"])
     replay, verbosity = Replay(fixtures, settings, update), options["verbose"] - options["quiet"]
     progress = Progress(sys.stderr, enabled=verbosity >= 0)
-    finished, interruption = consume(replay, len(fixtures), settings, progress)
-    write_reports(finished, options["report"], stdout, options["color"], verbosity)
-    if interruption is not None:
-        raise interruption
+
+    def report(finished: RunFinished) -> None:
+        write_reports(finished, options["report"], stdout, options["color"], verbosity)
+
+    finished = consume(replay, len(fixtures), settings, progress, report)
+    report(finished)
     for path in replay.save():
         click.echo(f"gradcheck: rewrote {printable(short_path(str(path)))}", err=True)
     for path in remove_settled(replay.passed):

@@ -109,14 +109,16 @@ def command(**options: Any) -> int:
             return 5
         verbosity = options["verbose"] - options["quiet"]
         progress = Progress(sys.stderr, enabled=verbosity >= 0)
-        finished, interruption = consume(run(ops, settings), len(ops), settings, progress)
+
+        def report(finished: RunFinished) -> None:
+            write_reports(finished, options["report"], stdout, options["color"], verbosity)
+
+        finished = consume(run(ops, settings), len(ops), settings, progress, report)
         # A failure of the classic test, or of another resolution, would pass when it is replayed.
         usual = settings.judging.tolerances is None and settings.judging.min_resolution is None
-        if options["save"] and usual and interruption is None and any(result.verdict.bad for result in finished.ops):
+        if options["save"] and usual and any(result.verdict.bad for result in finished.ops):
             finished = _saved(finished, sources)
-        write_reports(finished, options["report"], stdout, options["color"], verbosity)
-    if interruption is not None:
-        raise interruption
+        report(finished)
     return finished.exit_code
 
 
