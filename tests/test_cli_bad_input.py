@@ -58,6 +58,7 @@ def shell(gradcheck: Gradcheck, arguments: str, before: str = "") -> Outcome:
         ("run matmul --shape 999999,999999", ["matmul", "a (999999,999999)", "999,998,000,001", "--max-elements"]),
         ("run add --shape 9999999999999999999", ["--shape", "9999999999999999999"]),
         (f"run add --shape {','.join('1' * 65)}", ["65 dimensions", "64"]),
+        (f"run add --shape {','.join('1' * 63)}", ["63 dimensions", "62"]),
         ("run matmul --shape 2,3 --shape 4,5", ["k is 3 in a (2,3) but 4 in b (4,5)"]),
         ("run matmul --shape ()", ["a ()", "at least 1"]),
         ("run add --shape 2 --shape 3", ["a (2,)", "b (3,)", "broadcast"]),
@@ -285,6 +286,34 @@ def test_a_file_whose_name_is_no_text(gradcheck: Gradcheck) -> None:
     assert outcome.code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--shape 1000000000000", ["x (1000000000000,)", "--max-elements"]),
+        ("--shape 1000000000,1000000000", ["1,000,000,000,000,000,000", "--max-elements"]),
+        ("--shape 1000000000000 --max-elements 9999999999999", ["x (1000000000000,)", "--max-memory"]),
+        (f"--shape {','.join('1' * 63)}", ["x has 63 dimensions"]),
+        ("--signature (n,n)->(n,n) --shape 9999,9999", ["x (9999,9999)", "--max-elements"]),
+    ],
+)
+def test_what_declares_nothing_is_not_tried_with_arrays_that_are_too_large(
+    gradcheck: Gradcheck, op_file: WriteFile, arguments: str, words: list[str]
+) -> None:
+    """It is called once before it is an op: what `--shape` asks for is refused before that is allocated, too."""
+    op_file("def f_forward(x):\n    return np.sin(x)\n\ndef f_backward(dout, x):\n    return dout * np.cos(x)")
+    outcome = gradcheck("run", "my_ops.py", *arguments.split())
+
+    line = complaint(outcome)
+    assert outcome.code == 2
+    assert [word for word in words if word not in line] == []
+
+
+def test_an_array_of_as_many_dimensions_as_there_may_be(gradcheck: Gradcheck) -> None:
+    outcome = gradcheck("run", "sin", "add", "--shape", ",".join("1" * 62))
+
+    assert (outcome.code, outcome.stderr) == (0, "")
+
+
 def test_an_empty_table_is_not_blamed_on_the_selection(gradcheck: Gradcheck, op_file: WriteFile) -> None:
     op_file("OPS = []")
     outcome = gradcheck("run", "my_ops.py")
@@ -360,6 +389,12 @@ WRONG_OPS = {
         "lambda grad, out, a, b: (grad * b, (grad * a).astype(np.float32))",
         "GC104",
         ["grad b is float32", "b is float64"],
+    ),
+    "a gradient larger than memory": WrongOp(
+        "a * b",
+        "lambda grad, out, a, b: (grad * b, np.broadcast_to(1.0, (10**13,)))",
+        "GC101",
+        ["grad b has shape (10000000000000,)"],
     ),
     "raising backward": WrongOp("a * b", "lambda grad, out, a, b: 1 / 0", "GC106", ["ZeroDivisionError", "my_ops.py:"]),
     "strings": WrongOp("a * b", 'lambda grad, out, a, b: ("x", "y")', "GC105", ["grad a", "str"]),

@@ -224,6 +224,7 @@ def _configured(options: dict[str, Any]) -> dict[str, Any]:
 def _given(options: dict[str, Any]) -> Given:
     """What is said about functions that declare nothing."""
     from gradcheck_cli.adapters import Given
+    from gradcheck_cli.limits import Limits
 
     return Given(
         shapes=options["shape"],
@@ -234,6 +235,7 @@ def _given(options: dict[str, Any]) -> Given:
         call=options["call"],
         device=options["device"],
         dtype=options["dtype"],
+        limits=Limits(options["max_elements"], options["max_memory"]),
     )
 
 
