@@ -242,6 +242,38 @@ def test_an_op_that_exits_from_where_nobody_calls_it_does_not_pass(gradcheck: Gr
     assert outcome.code == 2
 
 
+STREAMS = [
+    "sys.stderr.close()",
+    "sys.stderr = None",
+    "sys.stdout = sys.stderr = open(os.devnull, 'w')",
+    "sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')",
+    "sys.stdout.reconfigure(encoding='utf-16')",
+    "sys.stdout.close(); sys.__stdout__.close()",
+]
+
+
+@pytest.mark.parametrize("change", STREAMS)
+def test_an_error_is_told_whatever_an_op_file_makes_of_its_streams(
+    gradcheck: Gradcheck, op_file: WriteFile, change: str
+) -> None:
+    op_file(f"import io, os, sys\n{change}\n1 / 0")
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert "my_ops.py:6: ZeroDivisionError" in complaint(outcome)
+    assert outcome.code == 2
+
+
+@pytest.mark.parametrize("change", STREAMS)
+def test_a_report_is_printed_whatever_an_op_file_makes_of_its_streams(
+    gradcheck: Gradcheck, op_file: WriteFile, change: str
+) -> None:
+    op_file(f'import io, os, sys\n{change}\nOPS = [Op(np.sin, lambda grad, out, x: grad * np.cos(x), "()->()")]')
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert "1 passed" in outcome.stdout
+    assert (outcome.code, outcome.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("arguments", ["--help", "--version", "run --help", "list"])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_below_stdout_is_no_internal_error(gradcheck: Gradcheck, arguments: str) -> None:

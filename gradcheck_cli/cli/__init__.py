@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import traceback
 from contextlib import suppress
 from typing import NoReturn
 
@@ -115,8 +116,8 @@ def _unforeseen(error: BaseException) -> int:
 
     Of the last, the traceback is for those who ask for it.
     """
-    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # How click leaves a pipe.
-        return INTERNAL_ERROR
+    if isinstance(error, SystemExit) and _clicks_own(error):  # Completion is over, or nobody reads the help any more.
+        return INTERNAL_ERROR if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
     if os.environ.get("GRADCHECK_TRACEBACK"):
         raise error
     if isinstance(error, OSError):
@@ -131,6 +132,12 @@ def _unforeseen(error: BaseException) -> int:
     return _complain(
         f"internal error: {describe(error)}; please report it (GRADCHECK_TRACEBACK=1 shows where)", INTERNAL_ERROR
     )
+
+
+def _clicks_own(error: SystemExit) -> bool:
+    """Whether click exits by itself, without a command of ours that called anybody."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return all(str(frame.f_globals.get("__name__", "")).startswith(("click", __name__)) for frame in frames)
 
 
 def _leave(code: int) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +91,7 @@ def command(**options: Any) -> int:
     """
     from gradcheck_cli.cli.select import select
     from gradcheck_cli.cli.session import check_sinks, consume, write_reports
-    from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
+    from gradcheck_cli.cli.terminal import STDERR, Progress, ops_print_to_stderr, say
     from gradcheck_cli.registry import located
     from gradcheck_cli.runner import run
 
@@ -105,10 +104,10 @@ def command(**options: Any) -> int:
         sources = located(options["targets"], _given(options), _by_tape(options["shape"], options["signature"] or ""))
         ops = select(list(sources), options["k"], options["exclude"])
         if not ops:
-            click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
+            say("nothing was selected: -k and --exclude leave no op")
             return 5
         verbosity = options["verbose"] - options["quiet"]
-        progress = Progress(sys.stderr, enabled=verbosity >= 0)
+        progress = Progress(STDERR, enabled=verbosity >= 0)
 
         def report(finished: RunFinished) -> None:
             write_reports(finished, options["report"], stdout, options["color"], verbosity)
@@ -124,16 +123,16 @@ def command(**options: Any) -> int:
 
 def _saved(finished: RunFinished, sources: dict[Op, str | None]) -> RunFinished:
     """Save the failures; where that is not possible, the run is still worth its report."""
+    from gradcheck_cli.cli.terminal import say
     from gradcheck_cli.fixtures.failures import save_failures
-    from gradcheck_cli.reporters.text import printable
 
     try:
         noted, unsaved = save_failures(finished, sources)
         for reason in unsaved:
-            click.echo(f"gradcheck: not saved for a replay: {printable(reason)}", err=True)
+            say(f"not saved for a replay: {reason}")
         return noted
     except OutputError as error:
-        click.echo(f"gradcheck: failures are not saved: {error}", err=True)
+        say(f"failures are not saved: {error}")
         return finished
 
 
@@ -141,7 +140,7 @@ def _last_failed(options: dict[str, Any]) -> int:
     """Rerun the saved failures of the selected ops, as they were saved."""
     from gradcheck_cli.cli.replay import rerun
     from gradcheck_cli.cli.select import keeper
-    from gradcheck_cli.cli.terminal import ops_print_to_stderr
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr, say
     from gradcheck_cli.fixtures.failures import FOLDER
     from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import Recorded, find, read
@@ -162,7 +161,7 @@ def _last_failed(options: dict[str, Any]) -> int:
 
         fixtures = [fixture for fixture in fixtures if any(map(asked, fixture.cases))]
         if not fixtures:
-            click.echo(f"gradcheck: nothing is left to rerun: no failure is saved in {FOLDER}", err=True)
+            say(f"nothing is left to rerun: no failure is saved in {FOLDER}")
             return 5
         return rerun(fixtures, Update.NOTHING, options, stdout)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -97,11 +96,11 @@ def write_reports(
     finished: RunFinished, sinks: Sequence[tuple[str, str]], stdout: TextIO, color: str, verbosity: int
 ) -> None:
     """The table on stdout, or on stderr where a report claims stdout; then the reports."""
-    from gradcheck_cli.cli.terminal import use_color, width, write, write_file
+    from gradcheck_cli.cli.terminal import STDERR, use_color, width, write, write_file
     from gradcheck_cli.reporters import renderer
     from gradcheck_cli.reporters.console import render
 
-    screen = sys.stderr if any(path == "-" for _, path in sinks) else stdout
+    screen = STDERR if any(path == "-" for _, path in sinks) else stdout
     write(screen, render(finished, width=width(screen), color=use_color(color, screen), verbosity=verbosity))
     for kind, path in sinks:
         text = renderer(kind)(finished)
