@@ -211,8 +211,14 @@ def _real_arrays(case: Case, entries: Sequence[Any]) -> dict[int, Array]:
     return {
         p: as_real(a).astype(np.float64, copy=False)
         for p, a in arrays.items()
-        if a is not None and a.dtype.kind in "fc"
+        if a is not None and a.dtype.kind in "fc" and of_the_case(a, case)
     }
+
+
+def of_the_case(gradient: Array, case: Case) -> bool:
+    """Whether some array of the case is as large. Else none of it is copied: a broadcast one may fit no memory."""
+    assert case.outputs is not None
+    return any(gradient.size <= x.size for x in (*case.inputs, *case.outputs.arrays))
 
 
 def as_array(entry: Any) -> Array | None:

@@ -14,6 +14,7 @@ from gradcheck_cli.checks.finding import Finding, Verdict
 from gradcheck_cli.checks.value import MAX_EVALS, Judging
 from gradcheck_cli.draw import Sampling
 from gradcheck_cli.errors import GradientError, UsageError
+from gradcheck_cli.limits import Limits
 from gradcheck_cli.numeric.classic import tolerances
 from gradcheck_cli.op import Op
 from gradcheck_cli.runner import OpResult, Options, RunFinished, run
@@ -129,6 +130,7 @@ def check(
             device=device,
             dtype=dtype,
             declaration=declaration,
+            limits=Limits(memory=max_memory),
         )
         ops = _ops(op, backward, jac, hess, hessp, said)
     sampling = Sampling(seed, cases, given, rank, max_side, broadcast, dtype, fixed, edges=edges, max_memory=max_memory)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,16 +12,14 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.case import Case, lay_out, make_case
 from gradcheck_cli.errors import DeclarationError, ShapeError, UsageError
+from gradcheck_cli.limits import MAX_DIMENSIONS, MAX_ELEMENTS
 from gradcheck_cli.op import Op
-from gradcheck_cli.shapes import MAX_DIMENSIONS, Shapes, check_size
+from gradcheck_cli.shapes import Shapes, check_size
 from gradcheck_cli.signature import Shape, show
 from gradcheck_cli.stream import Stream
 
 Array = NDArray[Any]
 Alter = Callable[[int, Array], Array]  # (position, plain draw) -> what stands there instead
-
-MAX_ELEMENTS = 10_000_000
-_LITTLE = 4 * 2**30  # bytes
 
 
 @dataclass(frozen=True)
@@ -54,19 +51,13 @@ class Sampling:
             if value is not None and (not isinstance(value, int) or value < least):
                 raise UsageError(f"{name} is {value!r}; it must be an integer of {least} or more")
         if self.rank is not None and self.rank > MAX_DIMENSIONS:
-            raise UsageError(f"rank is {self.rank}; NumPy arrays have at most {MAX_DIMENSIONS} dimensions")
+            raise UsageError(
+                f"rank is {self.rank}; NumPy arrays have at most 64 dimensions, and {MAX_DIMENSIONS} can be checked"
+            )
 
     def check_size(self, op: Op, shapes: Shapes) -> None:
         """Refuse what is too large before it is allocated; raises ShapeError."""
-        check_size(op, shapes, self.max_elements, self.max_memory or _memory() // 2)
-
-
-def _memory() -> int:
-    """Bytes of this machine's memory; where it does not say, few."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return _LITTLE
+        check_size(op, shapes, self.max_elements, self.max_memory)
 
 
 class Drawer:

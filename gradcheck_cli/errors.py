@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_LONGEST = 1000  # characters of somebody's message that are shown
+
 
 class GradcheckError(Exception):
     """Base of every error that gradcheck raises on purpose."""
@@ -53,6 +55,7 @@ def describe(error: BaseException) -> str:
         text = " ".join(str(error).split())
     except Exception:
         text = "(its message could not be read)"
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck_cli import interruption
 from gradcheck_cli.errors import Terminated
 
 _IGNORED = ("ignore", None, Warning, None, 0)  # what warnings.simplefilter("ignore") puts first
@@ -30,6 +31,9 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         raise
     except BaseException as error:
         raise Escaped(error) from error
+    finally:
+        if interruption.raised is not None:  # However the function took it.
+            raise interruption.raised
 
 
 @contextmanager

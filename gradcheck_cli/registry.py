@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gradcheck_cli.adapters import Given, Target, ops_of, targets_of
-from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
+from gradcheck_cli.errors import DeclarationError, LoadError, Terminated, UsageError, describe, suggestions
 from gradcheck_cli.installed import entry_points
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
@@ -173,14 +174,15 @@ def _file_module(place: str) -> ModuleType:
     package, root = _package_of(path)
     # The mangled name keeps my_ops.py from hiding an installed my_ops; sys.modules needs it for pickling. In a package
     # it stands below that, so that `from .utils import f` finds what the file means.
-    key = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()
+    key = hashlib.blake2b(os.fsencode(path), digest_size=4).hexdigest()
     name = f"{package}{_MANGLED}{path.stem}_{key}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LoadError(f"{shown} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    with _blamed(shown):
+        module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         with _blamed(shown), _importable(path.parent, root, Path.cwd(), package=package):
@@ -226,8 +228,8 @@ def _declared_in(module: ModuleType, where: str) -> list[Op]:
 def _importable(*folders: Path, package: str = "") -> Iterator[None]:
     """Let a file import its siblings and its package while it is loaded; last on the path, so that they hide nothing.
 
-    Siblings are forgotten again, lest the next folder's of the same name be taken for them; a package only when there is
-    another of its name, since its functions may import from it when they are called.
+    Siblings are forgotten again, lest the next folder's of the same name be taken for them; a package only when there
+    is another of its name, since its functions may import from it when they are called.
     """
     top = package.partition(".")[0]
     if top in _packages and _packages[top] != folders[1]:
@@ -255,7 +257,7 @@ def _blamed(where: str) -> Iterator[None]:
     """Turn whatever importing somebody's code raises into one line that says where."""
     try:
         yield
-    except (LoadError, DeclarationError):
+    except (LoadError, DeclarationError, KeyboardInterrupt, Terminated):
         raise
     except SyntaxError as error:
         place = f"{short_path(error.filename)}:{error.lineno}" if error.filename and error.lineno else where
@@ -269,5 +271,5 @@ def _blamed(where: str) -> Iterator[None]:
         raise LoadError(
             f"{raised_at(error) or where}: called sys.exit({error.code!r}) while it was being loaded"
         ) from None
-    except Exception as error:
+    except BaseException as error:
         raise LoadError(f"{raised_at(error) or where}: {describe(error)} (while it was being loaded)") from None

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gradcheck_cli.errors import ShapeError
+from gradcheck_cli.limits import Limits
 from gradcheck_cli.op import Op
-from gradcheck_cli.signature import Binding, Operand, Shape, Signature, broadcast, show
+from gradcheck_cli.signature import Binding, Operand, Shape, Signature, broadcast
 from gradcheck_cli.stream import Stream, in_turn
 
-MAX_DIMENSIONS = 64  # NumPy's own limit
-# Arrays as large as inputs and outputs together that a check has at the same time: see benchmarks/scale.py.
-_COPIES, _BYTES = 4, 8
 _LOOP_SIDE = 3  # loop dimensions add no new behaviour with their size, only cost
 # Equal sizes, in every fourth case, hide a swapped axis from the shape check, so that the value check gets to see it.
 _SQUARE = (True, False, False, False)
@@ -95,25 +92,14 @@ def random_shapes(
     return bound(op, [part + core for part, core in zip(chosen, cores, strict=True)])
 
 
-def check_size(op: Op, shapes: Shapes, limit: int, memory: int) -> None:
+def check_size(op: Op, shapes: Shapes, elements: int, memory: int | None) -> None:
     """Refuse shapes with too many dimensions, elements or bytes, before anything is allocated; raises ShapeError."""
     outputs = op.gufunc.output_shapes(op.gufunc.bind(shapes.operands, op.names)) or ()
     names = [*op.names, *(["the output"] * len(outputs))]
-    for name, shape in zip(names, (*shapes.operands, *outputs), strict=True):
-        if len(shape) > MAX_DIMENSIONS:
-            raise ShapeError(
-                f"{op.name}: {name} has {len(shape)} dimensions; NumPy arrays have at most {MAX_DIMENSIONS}"
-            )
-        count = math.prod(shape)
-        if count > limit:
-            raise ShapeError(
-                f"{op.name}: {name} {show(shape)} has {count:,} elements; the limit is {limit:,} (--max-elements)"
-            )
-    needed = _COPIES * _BYTES * sum(math.prod(shape) for shape in (*shapes.operands, *outputs))
-    if needed > memory:
-        listed = " ".join(map(show, shapes.operands))
-        limits = f"about {needed / 1e9:.2g} GB; the limit is {memory / 1e9:.2g} GB (--max-memory)"
-        raise ShapeError(f"{op.name}: {listed} would take {limits}")
+    try:
+        Limits(elements, memory).check(list(zip(names, (*shapes.operands, *outputs), strict=True)))
+    except ShapeError as error:
+        raise ShapeError(f"{op.name}: {error}") from None
 
 
 def _missing_variants(

@@ -5,17 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
+
+_STANDARD = os.__file__.removesuffix("os.py")  # the folder of Python's own library
+_INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]")
 
 
 def short_path(path: str) -> str:
     """A path as the user would type it: relative where it lies below the current folder."""
     try:
         relative = os.path.relpath(path)
-    except ValueError:  # another drive
+    except (ValueError, OSError):  # Another drive, or a working folder that is gone.
         return path
     return path if relative.startswith("..") else relative
 
@@ -44,15 +48,20 @@ def caller_place() -> str | None:
     return None
 
 
-def raised_at(error: BaseException) -> str | None:
-    """`file:line` of the innermost frame of an exception that is neither ours nor an installed library's."""
+def raised_at(error: BaseException, *, by_us: bool = True) -> str | None:
+    """`file:line` of the innermost frame of an exception that is neither ours nor an installed library's.
+
+    Where such code called ours and that raised, it is still to blame for its arguments, unless `by_us` is False.
+    """
     place = None
     traceback = error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
         module = str(traceback.tb_frame.f_globals.get("__name__", ""))
-        library = f"{os.sep}site-packages{os.sep}" in code.co_filename or code.co_filename.startswith("<")
-        if not module.startswith(("gradcheck_cli", "importlib")) and not library:
+        library = code.co_filename.startswith(("<", _STANDARD)) or _INSTALLED.search(code.co_filename)
+        if module.startswith("gradcheck_cli"):
+            place = place if by_us else None
+        elif not library:
             place = f"{short_path(code.co_filename)}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place

@@ -1,6 +1,8 @@
 """Whatever is wrong with what the command is given: one clear line on stderr, and the right exit code."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,20 @@ def complaint(outcome: Outcome) -> str:
     assert "Traceback" not in outcome.stderr
     assert "internal error" not in outcome.stderr
     return outcome.stderr
+
+
+def shell(gradcheck: Gradcheck, arguments: str, before: str = "") -> Outcome:
+    """The command as bash runs it, with redirections, in the test's folder."""
+    done = subprocess.run(
+        ["bash", "-c", f"{before} {sys.executable} -m gradcheck_cli {arguments}"],
+        cwd=gradcheck.folder,
+        env=gradcheck.environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +58,7 @@ def complaint(outcome: Outcome) -> str:
         ("run matmul --shape 999999,999999", ["matmul", "a (999999,999999)", "999,998,000,001", "--max-elements"]),
         ("run add --shape 9999999999999999999", ["--shape", "9999999999999999999"]),
         (f"run add --shape {','.join('1' * 65)}", ["65 dimensions", "64"]),
+        (f"run add --shape {','.join('1' * 63)}", ["63 dimensions", "62"]),
         ("run matmul --shape 2,3 --shape 4,5", ["k is 3 in a (2,3) but 4 in b (4,5)"]),
         ("run matmul --shape ()", ["a ()", "at least 1"]),
         ("run add --shape 2 --shape 3", ["a (2,)", "b (3,)", "broadcast"]),
@@ -141,6 +158,13 @@ BAD_FILES = {
     "absent name": BadFile("from json import no_such_name", ["my_ops.py:4", "no_such_name"]),
     "sys.exit": BadFile("import sys\nsys.exit(0)", ["my_ops.py:5", "sys.exit"]),
     "raises": BadFile("x = 1\n1 / 0", ["my_ops.py:5", "ZeroDivisionError"]),
+    "raises a bare BaseException": BadFile("class Odd(BaseException): pass\nraise Odd", ["my_ops.py:5", "Odd"]),
+    "raises what exits when it is printed": BadFile(
+        "class Odd(Exception):\n    def __str__(self): raise SystemExit(0)\nraise Odd", ["my_ops.py:5", "SystemExit"]
+    ),
+    "exits when it is looked at": BadFile("def __getattr__(name): raise SystemExit(0)", ["my_ops.py:4", "SystemExit"]),
+    "raises when it is looked at": BadFile("def __getattr__(name): 1 / 0", ["my_ops.py:4", "ZeroDivisionError"]),
+    "raises in Python's own library": BadFile("import json\njson.loads('')", ["my_ops.py:5", "JSONDecodeError"]),
     "raises in a function": BadFile("def f():\n    return [][1]\nf()", ["my_ops.py:5", "IndexError"]),
     "duplicate names": BadFile(
         'a = Op(np.sin, lambda g, o, x: g, "()->()")\nb = Op(np.sin, lambda g, o, x: g, "()->()")\nOPS = [a, b]',
@@ -201,6 +225,125 @@ def test_a_declaration_that_cannot_be_drawn_is_no_skip_beside_other_ops(
     op_file(f'OPS = [Op(np.sin, lambda g, o, x: g * np.cos(x), "()->()"), {declaration}]')
 
     assert gradcheck("run", "my_ops.py").code in (1, 2)
+
+
+def test_an_op_that_exits_from_where_nobody_calls_it_does_not_pass(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    """NumPy asks a gradient for its `__array__`, and the table asks a param for its repr."""
+    op_file("""
+        class Exits:
+            def __array__(self, *args, **kwargs):
+                raise SystemExit(0)
+
+        OPS = [Op(np.sin, lambda grad, out, x: Exits(), "()->()")]
+    """)
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert "my_ops.py:6: SystemExit" in complaint(outcome)
+    assert outcome.code == 2
+
+
+STREAMS = [
+    "sys.stderr.close()",
+    "sys.stderr = None",
+    "sys.stdout = sys.stderr = open(os.devnull, 'w')",
+    "sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')",
+    "sys.stdout.reconfigure(encoding='utf-16')",
+    "sys.stdout.close(); sys.__stdout__.close()",
+]
+
+
+@pytest.mark.parametrize("change", STREAMS)
+def test_an_error_is_told_whatever_an_op_file_makes_of_its_streams(
+    gradcheck: Gradcheck, op_file: WriteFile, change: str
+) -> None:
+    op_file(f"import io, os, sys\n{change}\n1 / 0")
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert "my_ops.py:6: ZeroDivisionError" in complaint(outcome)
+    assert outcome.code == 2
+
+
+@pytest.mark.parametrize("change", STREAMS)
+def test_a_report_is_printed_whatever_an_op_file_makes_of_its_streams(
+    gradcheck: Gradcheck, op_file: WriteFile, change: str
+) -> None:
+    op_file(f'import io, os, sys\n{change}\nOPS = [Op(np.sin, lambda grad, out, x: grad * np.cos(x), "()->()")]')
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert "1 passed" in outcome.stdout
+    assert (outcome.code, outcome.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "run --help", "list"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_below_stdout_is_no_internal_error(gradcheck: Gradcheck, arguments: str) -> None:
+    outcome = shell(gradcheck, f"{arguments} > /dev/full")
+
+    assert "output could not be written" in complaint(outcome)
+    assert outcome.code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("run add", 0), ("run nosuch", 2), ("run my_ops.py", 1)], ids=["right", "usage", "wrong"]
+)
+@pytest.mark.parametrize("sink", ["2>&-", "2>/dev/full"])
+def test_the_exit_code_does_not_need_stderr(
+    gradcheck: Gradcheck, op_file: WriteFile, arguments: str, code: int, sink: str
+) -> None:
+    op_file('OPS = [Op(np.sin, lambda grad, out, x: 1 / 0, "()->()")]')
+
+    assert shell(gradcheck, f"{arguments} {sink}").code == code
+
+
+def test_a_working_folder_that_is_gone(gradcheck: Gradcheck, tmp_path: Path) -> None:
+    outcome = shell(gradcheck, "run add", before=f"mkdir gone; cd gone; rmdir {tmp_path}/gone;")
+
+    assert "working folder is gone" in complaint(outcome)
+    assert outcome.code == 2
+
+
+@pytest.mark.parametrize("arguments", ["run LONG.py", "run LONG", "replay LONG", "run add --report json=LONG"])
+def test_a_name_that_no_file_system_takes(gradcheck: Gradcheck, arguments: str) -> None:
+    outcome = gradcheck(*arguments.replace("LONG", "a" * 300).split())
+
+    assert "File name too long" in complaint(outcome)
+    assert outcome.code == 2
+
+
+def test_a_file_whose_name_is_no_text(gradcheck: Gradcheck) -> None:
+    """Linux takes any bytes for a name."""
+    outcome = shell(gradcheck, "run $'\\xff.py'", before="echo 1/0 > $'\\xff.py';")
+
+    assert "ZeroDivisionError" in complaint(outcome)
+    assert outcome.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--shape 1000000000000", ["x (1000000000000,)", "--max-elements"]),
+        ("--shape 1000000000,1000000000", ["1,000,000,000,000,000,000", "--max-elements"]),
+        ("--shape 1000000000000 --max-elements 9999999999999", ["x (1000000000000,)", "--max-memory"]),
+        (f"--shape {','.join('1' * 63)}", ["x has 63 dimensions"]),
+        ("--signature (n,n)->(n,n) --shape 9999,9999", ["x (9999,9999)", "--max-elements"]),
+    ],
+)
+def test_what_declares_nothing_is_not_tried_with_arrays_that_are_too_large(
+    gradcheck: Gradcheck, op_file: WriteFile, arguments: str, words: list[str]
+) -> None:
+    """It is called once before it is an op: what `--shape` asks for is refused before that is allocated, too."""
+    op_file("def f_forward(x):\n    return np.sin(x)\n\ndef f_backward(dout, x):\n    return dout * np.cos(x)")
+    outcome = gradcheck("run", "my_ops.py", *arguments.split())
+
+    line = complaint(outcome)
+    assert outcome.code == 2
+    assert [word for word in words if word not in line] == []
+
+
+def test_an_array_of_as_many_dimensions_as_there_may_be(gradcheck: Gradcheck) -> None:
+    outcome = gradcheck("run", "sin", "add", "--shape", ",".join("1" * 62))
+
+    assert (outcome.code, outcome.stderr) == (0, "")
 
 
 def test_an_empty_table_is_not_blamed_on_the_selection(gradcheck: Gradcheck, op_file: WriteFile) -> None:
@@ -278,6 +421,12 @@ WRONG_OPS = {
         "lambda grad, out, a, b: (grad * b, (grad * a).astype(np.float32))",
         "GC104",
         ["grad b is float32", "b is float64"],
+    ),
+    "a gradient larger than memory": WrongOp(
+        "a * b",
+        "lambda grad, out, a, b: (grad * b, np.broadcast_to(1.0, (10**13,)))",
+        "GC101",
+        ["grad b has shape (10000000000000,)"],
     ),
     "raising backward": WrongOp("a * b", "lambda grad, out, a, b: 1 / 0", "GC106", ["ZeroDivisionError", "my_ops.py:"]),
     "strings": WrongOp("a * b", 'lambda grad, out, a, b: ("x", "y")', "GC105", ["grad a", "str"]),

@@ -54,7 +54,7 @@ import time
 
 def slow(x):
     print("started", flush=True)
-    time.sleep(60)
+    BODY
     return x
 
 OPS = [
@@ -482,9 +482,11 @@ def test_an_op_that_raises_a_bare_base_exception_leaves_no_traceback(gradcheck: 
     assert "Odd" in outcome.stdout + outcome.stderr
 
 
-def start_slow(gradcheck: Gradcheck, op_file: WriteFile, *arguments: str) -> "subprocess.Popen[str]":
+def start_slow(
+    gradcheck: Gradcheck, op_file: WriteFile, *arguments: str, slow: str = "time.sleep(60)"
+) -> "subprocess.Popen[str]":
     """A run that has finished `quick` and hangs in `slow`; the op's own print tells when."""
-    op_file(SLOW)
+    op_file(SLOW.replace("BODY", slow.replace("\n", "\n    ")))
     process = gradcheck.start("run", "my_ops.py", *arguments)
     assert process.stderr is not None
     assert process.stderr.readline() == "started\n"
@@ -504,6 +506,26 @@ def test_an_interrupted_run_reports_what_was_finished(
     assert "1 of 2 ops" in stdout
     assert "Traceback" not in stderr
     assert re.fullmatch(r"\s*gradcheck: \w+\s*", stderr)
+
+
+SWALLOWS_ONCE = "try:\n    time.sleep(60)\nexcept:\n    pass"
+SWALLOWS_ALL = "while True:\n    try:\n        time.sleep(60)\n    except:\n        pass"
+
+
+@pytest.mark.parametrize(("body", "signals"), [(SWALLOWS_ONCE, 1), (SWALLOWS_ALL, 2)], ids=["once", "always"])
+def test_an_op_that_swallows_an_interruption_is_left_all_the_same(
+    gradcheck: Gradcheck, op_file: WriteFile, body: str, signals: int
+) -> None:
+    """`except:` without a name takes Ctrl-C, too: one is enough where forward returns, two where it never does."""
+    with start_slow(gradcheck, op_file, slow=body) as process:
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        stdout, stderr = process.communicate(timeout=30)
+
+    assert (process.returncode, stderr.strip()) == (130, "gradcheck: interrupted")
+    assert [row["op"] for row in table(Outcome(130, stdout, stderr))] == ["quick"]
+    assert "1 of 2 ops" in stdout
 
 
 def test_an_interrupted_run_writes_its_report(gradcheck: Gradcheck, op_file: WriteFile, tmp_path: Path) -> None:

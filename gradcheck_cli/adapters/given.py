@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from gradcheck_cli.domain import Domain
+from gradcheck_cli.limits import Limits
 from gradcheck_cli.op import Array, Op
 from gradcheck_cli.signature import Shape
 
@@ -28,6 +29,7 @@ class Given:
     dtype: str | None = None
     arrays: tuple[Array, ...] = ()  # inputs to try it with, where there are some already
     declaration: Mapping[str, Any] = field(default_factory=dict)  # further fields of Op
+    limits: Limits = field(default_factory=Limits)  # of the arrays that it is tried with
 
     @property
     def about_functions(self) -> list[str]:

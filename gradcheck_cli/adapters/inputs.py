@@ -144,13 +144,14 @@ def example(
 ) -> Inputs:
     """An example of every array; those that are `known` already come last and keep their shapes.
 
-    Raises UsageError for a signature that is none, and for a domain without values of that shape.
+    Raises UsageError for a signature that is none, what is too large, and a domain without values of that shape.
     """
     known = known or {}
     every = (*names, *known)
     text = given.signature or signature_of(given.shapes or [x.shape for x in given.arrays[: len(names)]])
     text = _with_fixed(text, [x.shape for x in known.values()])
     shapes, sizes = example_shapes(_parsed(text), given.shapes)
+    given.limits.check(list(zip(every, shapes, strict=True)))
     domains = tuple(_domain(name, given, every) for name in every)
     if given.arrays and len(given.arrays) == len(every):
         domains = tuple(map(_domain_of, given.arrays, domains))

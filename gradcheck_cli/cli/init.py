@@ -23,7 +23,7 @@ def command(file: str | None, diff: bool) -> int:
     """
     from pathlib import Path
 
-    from gradcheck_cli.cli.terminal import ops_print_to_stderr, write
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr, say, write
     from gradcheck_cli.reporters.text import printable
     from gradcheck_cli.scaffold import drafts
 
@@ -31,7 +31,7 @@ def command(file: str | None, diff: bool) -> int:
         for draft in drafts(file, Path.cwd()):
             shown = draft.path.relative_to(Path.cwd()).as_posix()
             if draft.kept:
-                click.echo(f"gradcheck: {printable(shown)} is left as it is: {draft.kept}", err=True)
+                say(f"{shown} is left as it is: {draft.kept}")
             elif diff:
                 write(stdout, _difference(shown, draft))
             else:

@@ -16,7 +16,7 @@ from gradcheck_cli.cli.complete import complete_targets
 def command(**options: Any) -> int:
     """List the ops that TARGETS name, or all installed ones."""
     from gradcheck_cli.cli.select import select
-    from gradcheck_cli.cli.terminal import ops_print_to_stderr, use_color, width, write
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr, say, use_color, width, write
     from gradcheck_cli.registry import recognised, resolve
     from gradcheck_cli.reporters.catalogue import render_list, render_targets
 
@@ -29,7 +29,7 @@ def command(**options: Any) -> int:
             return 0
         ops = select(resolve(options["targets"]), options["k"], ())
         if not ops:
-            click.echo("gradcheck: nothing was selected: -k leaves no op", err=True)
+            say("nothing was selected: -k leaves no op")
             return 5
         write(stdout, render_list(ops, width=width(stdout), color=use_color(options["color"], stdout)))
     return 0

@@ -36,7 +36,7 @@ def command(**options: Any) -> int:
     """
     from gradcheck_cli.adapters import Given
     from gradcheck_cli.cli.session import try_to_write
-    from gradcheck_cli.cli.terminal import ops_print_to_stderr, write
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr, say, write
     from gradcheck_cli.draw import Sampling
     from gradcheck_cli.fixtures.record import check_target, record, save
     from gradcheck_cli.registry import located
@@ -57,11 +57,11 @@ def command(**options: Any) -> int:
         given = Given(options["shape"], params=dict(options["param"]), dtype=options["dtype"])
         recording = record(located(options["targets"], given), path, Options(sampling))
         for reason in recording.wrong:
-            click.echo(f"gradcheck: nothing is recorded: {printable(reason)}; gradcheck run shows more", err=True)
+            say(f"nothing is recorded: {reason}; gradcheck run shows more")
             return 1
         if not recording.records:
             reasons = "; ".join(recording.skipped) or "no case could be judged"
-            click.echo(f"gradcheck: nothing to record: {printable(reasons)}", err=True)
+            say(f"nothing to record: {reasons}")
             return 5
         written = save(path, recording, keep)
         count_left = count(recording.left_out, "case")

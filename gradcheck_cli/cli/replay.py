@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -14,6 +13,7 @@ from gradcheck_cli.errors import UsageError
 if TYPE_CHECKING:
     from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import Fixture
+    from gradcheck_cli.runner import RunFinished
 
 
 @click.command("replay", short_help="Rerun fixtures and saved failures.")
@@ -38,10 +38,9 @@ def command(**options: Any) -> int:
     3 gradcheck itself or its output failed, 5 no fixture was found.
     """
     from gradcheck_cli.cli.session import check_sinks
-    from gradcheck_cli.cli.terminal import ops_print_to_stderr
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr, say
     from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import find, read
-    from gradcheck_cli.reporters.text import printable
 
     if options["update"] and options["update_new_only"]:
         raise UsageError("--update rewrites what --update-new-only leaves alone; choose one")
@@ -51,7 +50,7 @@ def command(**options: Any) -> int:
         fixtures = [read(path) for path in find(options["paths"])]
         if not fixtures:
             where = ", ".join(options["paths"])
-            click.echo(f"gradcheck: no fixture in {printable(where)}; gradcheck record writes some", err=True)
+            say(f"no fixture in {where}; gradcheck record writes some")
             return 5
         return rerun(fixtures, update, options, stdout)
 
@@ -59,22 +58,23 @@ def command(**options: Any) -> int:
 def rerun(fixtures: Sequence[Fixture], update: Update, options: Mapping[str, Any], stdout: TextIO) -> int:
     """Replay, report, write what was asked for, and clear away saved failures that pass; the exit code."""
     from gradcheck_cli.cli.session import consume, write_reports
-    from gradcheck_cli.cli.terminal import Progress
+    from gradcheck_cli.cli.terminal import STDERR, Progress, say
     from gradcheck_cli.fixtures.failures import remove_settled
     from gradcheck_cli.fixtures.replay import Replay
-    from gradcheck_cli.reporters.text import printable
     from gradcheck_cli.runner import Options
     from gradcheck_cli.source import short_path
 
     settings = Options(allow_inconclusive=options["allow_inconclusive"])
     replay, verbosity = Replay(fixtures, settings, update), options["verbose"] - options["quiet"]
-    progress = Progress(sys.stderr, enabled=verbosity >= 0)
-    finished, interruption = consume(replay, len(fixtures), settings, progress)
-    write_reports(finished, options["report"], stdout, options["color"], verbosity)
-    if interruption is not None:
-        raise interruption
+    progress = Progress(STDERR, enabled=verbosity >= 0)
+
+    def report(finished: RunFinished) -> None:
+        write_reports(finished, options["report"], stdout, options["color"], verbosity)
+
+    finished = consume(replay, len(fixtures), settings, progress, report)
+    report(finished)
     for path in replay.save():
-        click.echo(f"gradcheck: rewrote {printable(short_path(str(path)))}", err=True)
+        say(f"rewrote {short_path(str(path))}")
     for path in remove_settled(replay.passed):
-        click.echo(f"gradcheck: {printable(short_path(str(path)))} passes now, and was removed", err=True)
+        say(f"{short_path(str(path))} passes now, and was removed")
     return finished.exit_code

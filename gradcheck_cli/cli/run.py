@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +91,7 @@ def command(**options: Any) -> int:
     """
     from gradcheck_cli.cli.select import select
     from gradcheck_cli.cli.session import check_sinks, consume, write_reports
-    from gradcheck_cli.cli.terminal import Progress, ops_print_to_stderr
+    from gradcheck_cli.cli.terminal import STDERR, Progress, ops_print_to_stderr, say
     from gradcheck_cli.registry import located
     from gradcheck_cli.runner import run
 
@@ -105,33 +104,35 @@ def command(**options: Any) -> int:
         sources = located(options["targets"], _given(options), _by_tape(options["shape"], options["signature"] or ""))
         ops = select(list(sources), options["k"], options["exclude"])
         if not ops:
-            click.echo("gradcheck: nothing was selected: -k and --exclude leave no op", err=True)
+            say("nothing was selected: -k and --exclude leave no op")
             return 5
         verbosity = options["verbose"] - options["quiet"]
-        progress = Progress(sys.stderr, enabled=verbosity >= 0)
-        finished, interruption = consume(run(ops, settings), len(ops), settings, progress)
+        progress = Progress(STDERR, enabled=verbosity >= 0)
+
+        def report(finished: RunFinished) -> None:
+            write_reports(finished, options["report"], stdout, options["color"], verbosity)
+
+        finished = consume(run(ops, settings), len(ops), settings, progress, report)
         # A failure of the classic test, or of another resolution, would pass when it is replayed.
         usual = settings.judging.tolerances is None and settings.judging.min_resolution is None
-        if options["save"] and usual and interruption is None and any(result.verdict.bad for result in finished.ops):
+        if options["save"] and usual and any(result.verdict.bad for result in finished.ops):
             finished = _saved(finished, sources)
-        write_reports(finished, options["report"], stdout, options["color"], verbosity)
-    if interruption is not None:
-        raise interruption
+        report(finished)
     return finished.exit_code
 
 
 def _saved(finished: RunFinished, sources: dict[Op, str | None]) -> RunFinished:
     """Save the failures; where that is not possible, the run is still worth its report."""
+    from gradcheck_cli.cli.terminal import say
     from gradcheck_cli.fixtures.failures import save_failures
-    from gradcheck_cli.reporters.text import printable
 
     try:
         noted, unsaved = save_failures(finished, sources)
         for reason in unsaved:
-            click.echo(f"gradcheck: not saved for a replay: {printable(reason)}", err=True)
+            say(f"not saved for a replay: {reason}")
         return noted
     except OutputError as error:
-        click.echo(f"gradcheck: failures are not saved: {error}", err=True)
+        say(f"failures are not saved: {error}")
         return finished
 
 
@@ -139,7 +140,7 @@ def _last_failed(options: dict[str, Any]) -> int:
     """Rerun the saved failures of the selected ops, as they were saved."""
     from gradcheck_cli.cli.replay import rerun
     from gradcheck_cli.cli.select import keeper
-    from gradcheck_cli.cli.terminal import ops_print_to_stderr
+    from gradcheck_cli.cli.terminal import ops_print_to_stderr, say
     from gradcheck_cli.fixtures.failures import FOLDER
     from gradcheck_cli.fixtures.replay import Update
     from gradcheck_cli.fixtures.store import Recorded, find, read
@@ -160,7 +161,7 @@ def _last_failed(options: dict[str, Any]) -> int:
 
         fixtures = [fixture for fixture in fixtures if any(map(asked, fixture.cases))]
         if not fixtures:
-            click.echo(f"gradcheck: nothing is left to rerun: no failure is saved in {FOLDER}", err=True)
+            say(f"nothing is left to rerun: no failure is saved in {FOLDER}")
             return 5
         return rerun(fixtures, Update.NOTHING, options, stdout)
 
@@ -225,6 +226,7 @@ def _configured(options: dict[str, Any]) -> dict[str, Any]:
 def _given(options: dict[str, Any]) -> Given:
     """What is said about functions that declare nothing."""
     from gradcheck_cli.adapters import Given
+    from gradcheck_cli.limits import Limits
 
     return Given(
         shapes=options["shape"],
@@ -235,6 +237,7 @@ def _given(options: dict[str, Any]) -> Given:
         call=options["call"],
         device=options["device"],
         dtype=options["dtype"],
+        limits=Limits(options["max_elements"], options["max_memory"]),
     )
 
 

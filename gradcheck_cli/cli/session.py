@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from gradcheck_cli import interruption
 from gradcheck_cli.errors import Terminated, UsageError
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def consume(
-    events: Iterable[Event], asked: int, options: Options, progress: Progress
-) -> tuple[RunFinished, BaseException | None]:
-    """Run to the end, or to an interruption: what was finished until then is still a result."""
+    events: Iterable[Event], asked: int, options: Options, progress: Progress, report: Callable[[RunFinished], None]
+) -> RunFinished:
+    """Run to the end. At an interruption, report what was finished until then, and raise it again."""
     import time
 
     from gradcheck_cli.runner import CaseFinished, OpResult, OpStarted, RunFinished
@@ -27,6 +27,18 @@ def consume(
     started = time.perf_counter()
     done: list[OpResult] = []
     current: list[CaseResult] = []
+
+    def report_so_far() -> None:
+        from gradcheck_cli.stories import stories
+
+        interruption.last_words = None
+        progress.clear()
+        stopped = f"interrupted: {len(done)} of {asked} ops were checked"
+        begun = [OpResult(current[0].case.op, tuple(current))] if current else []
+        results = [replace(result, told=stories(result.cases)) for result in (*done, *begun)]  # not shrunk any more
+        report(RunFinished(tuple(results), asked, options, time.perf_counter() - started, stopped))
+
+    interruption.last_words = report_so_far
     try:
         for event in events:
             if isinstance(event, OpStarted):
@@ -40,16 +52,12 @@ def consume(
                 progress.show(f"{event.op.name}: looking for the smallest input")
                 _ = event.stories  # Shrunk here, where an interruption costs nothing.
             elif isinstance(event, RunFinished):
-                return event, None
-    except (KeyboardInterrupt, Terminated) as interruption:
-        from gradcheck_cli.stories import stories
-
-        stopped = f"interrupted: {len(done)} of {asked} ops were checked"
-        begun = [OpResult(current[0].case.op, tuple(current))] if current else []
-        results = [replace(result, told=stories(result.cases)) for result in (*done, *begun)]  # not shrunk any more
-        seconds = time.perf_counter() - started
-        return RunFinished(tuple(results), asked, options, seconds, stopped), interruption
+                return event
+    except (KeyboardInterrupt, Terminated):
+        report_so_far()
+        raise
     finally:
+        interruption.last_words = None
         progress.clear()
     raise AssertionError("a run ends with RunFinished")
 
@@ -88,11 +96,11 @@ def write_reports(
     finished: RunFinished, sinks: Sequence[tuple[str, str]], stdout: TextIO, color: str, verbosity: int
 ) -> None:
     """The table on stdout, or on stderr where a report claims stdout; then the reports."""
-    from gradcheck_cli.cli.terminal import use_color, width, write, write_file
+    from gradcheck_cli.cli.terminal import STDERR, use_color, width, write, write_file
     from gradcheck_cli.reporters import renderer
     from gradcheck_cli.reporters.console import render
 
-    screen = sys.stderr if any(path == "-" for _, path in sinks) else stdout
+    screen = STDERR if any(path == "-" for _, path in sinks) else stdout
     write(screen, render(finished, width=width(screen), color=use_color(color, screen), verbosity=verbosity))
     for kind, path in sinks:
         text = renderer(kind)(finished)

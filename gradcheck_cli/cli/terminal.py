@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TextIO
 
 from gradcheck_cli.errors import OutputError
+from gradcheck_cli.reporters.text import printable
+
+STDERR = sys.stderr  # ours, whatever an op makes of sys.stderr
 
 
 def use_color(choice: str, stream: TextIO) -> bool:
@@ -62,7 +65,8 @@ def write_file(path: Path, text: str) -> None:
 def ops_print_to_stderr() -> Iterator[TextIO]:
     """Send what op code prints to stderr, and yield the real stdout: a report must not be mixed with it.
 
-    The file descriptor is redirected as well, for what C code prints. From here on garbage is collected, too.
+    The file descriptor is redirected as well, for what C code prints. Op code gets streams of its own: it may
+    close them, or wrap them in others that do. From here on garbage is collected, too.
     """
     if not gc.isenabled():  # Start-up does without; what it imported is no garbage, and need not be searched.
         gc.freeze()
@@ -72,13 +76,20 @@ def ops_print_to_stderr() -> Iterator[TextIO]:
     os.dup2(2, 1)
     encoding = sys.stdout.encoding or "utf-8"
     stdout = open(kept, "w", encoding=encoding, errors="backslashreplace")  # noqa: PTH123, SIM115 (closing it may fail)
+    out, err = (open(os.dup(2), "w", 1, encoding, "backslashreplace") for _ in range(2))  # noqa: PTH123, SIM115
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             yield stdout
     finally:
         os.dup2(kept, 1)
         with contextlib.suppress(OSError):  # What could not be written was said when it was written.
             stdout.close()
+
+
+def say(text: str) -> None:
+    """A line on stderr, safe to print; nobody has to hear it."""
+    with contextlib.suppress(OutputError):
+        write(STDERR, f"gradcheck: {printable(text)}\n")
 
 
 class Progress:

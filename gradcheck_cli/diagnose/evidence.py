@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.analytic import again, gradients, rounding
+from gradcheck_cli.analytic import again, gradients, of_the_case, rounding
 from gradcheck_cli.case import Case, with_inputs
 from gradcheck_cli.checks.directions import coordinates
 from gradcheck_cli.checks.judgement import Slopes, jacobian, slopes_along
@@ -52,13 +52,14 @@ class Evidence:
 
     @cached_property
     def returned(self) -> Array | None:
-        """What backward returned for this input, whatever its shape; None where that is no array of numbers."""
+        """What backward returned for this input, whatever its shape; None for what is no array, or too large."""
         answer = gradients(self.case)
         wanted = self.case.op.differentiated
         if answer.error is not None or answer.count != len(wanted):
             return None
         entry = np.asarray(answer.entries[wanted.index(self.position)])
-        return np.array(entry, np.result_type(entry.dtype, np.float64)) if entry.dtype.kind in "fciub" else None
+        usual = entry.dtype.kind in "fciub" and of_the_case(entry, self.case)
+        return np.array(entry, np.result_type(entry.dtype, np.float64)) if usual else None
 
     @cached_property
     def gradients(self) -> Mapping[int, Array]:
