@@ -27,21 +27,22 @@ class Handle:
     of it that are still alive, and what it is a view of, as NumPy would have it.
     """
 
-    __slots__ = ("__weakref__", "_base", "_edge", "_views", "_writable", "data", "grad")
+    __slots__ = ("__weakref__", "_base", "_edge", "_number", "_views", "_writable", "data", "grad")
 
     data: Array
     grad: Any
     _edge: Edge | None
     _writable: bool  # whether this owns its memory, so that nobody else could see a write
+    _number: bool  # whether NumPy would have a number here, of which += makes another
     _base: tuple[Self, Any] | None  # of a view: what it is a view of, and its key
     _views: list[tuple[weakref.ref[Self], Callable[[Self], Self]]]  # and how to look again
 
     @classmethod
-    def _of(cls, data: Any, edge: Edge | None = None, writable: bool = False) -> Self:
+    def _of(cls, data: Any, edge: Edge | None = None, writable: bool = False, number: bool = False) -> Self:
         """Another handle of an array that is on a tape; a constant without an edge."""
         handle = object.__new__(cls)
         handle.data, handle.grad, handle._edge = data, None, edge
-        handle._writable, handle._base, handle._views = writable, None, _NO_VIEWS
+        handle._writable, handle._number, handle._base, handle._views = writable, number, None, _NO_VIEWS
         return handle
 
     @classmethod
@@ -73,6 +74,8 @@ class Handle:
         if out is None:
             return answer
         target = _target(out[0] if isinstance(out, tuple) else out, function)
+        if target._number:
+            return answer
         target._assign(answer)
         return target
 
@@ -96,14 +99,16 @@ class Handle:
         arrays = as_arrays(arrays)
         answer = op.forward(*arrays, **params)
         several = isinstance(answer, (tuple, list))
-        outputs = tuple([np.asarray(y) for y in answer]) if several else (np.asarray(answer),)
+        answers = answer if several else (answer,)
+        outputs = tuple([np.asarray(y) for y in answers])
         recorded = tracked and tape.is_recording()
         node = Node(op, tuple(arrays), tuple(edges), params, outputs, several) if recorded else None
         made, shared = [], False
         for i, y in enumerate(outputs):
-            own = y.base is None and id(y) not in map(id, arrays)
-            shared = shared or not own
-            handle = cls._of(y, None if node is None else (node, i), own)
+            number = y is not answers[i] and y.ndim == 0
+            own = not number and y.base is None and id(y) not in map(id, arrays)
+            shared = shared or not (own or number)
+            handle = cls._of(y, None if node is None else (node, i), own, number)
             made.append(handle)
             if node is not None:
                 node.handles.append(weakref.ref(handle))
