@@ -126,6 +126,18 @@ def test_products_have_the_shapes_of_the_documents(a: Any, b: Any, product: Any)
         np.testing.assert_allclose(w.grad, expected.sum(axis=0) if len(b) < len(a) else expected, rtol=1e-13)
 
 
+@pytest.mark.parametrize(("a", "b"), [((2, 3), (2,)), ((2,), (1, 2)), ((), (3,)), ((2, 1), ())])
+def test_the_outer_product_flattens(a: Any, b: Any) -> None:
+    """Arrays of any shape are taken in one dimension, and get their own back."""
+    x, w = Variable(ramp(*a)), Variable(ramp(*b))
+    y: Any = np.outer(x, w)
+    grad = ramp(*y.shape)
+    y.backward(grad)
+
+    np.testing.assert_allclose(x.grad, (grad @ w.data.ravel()).reshape(a), rtol=1e-14)
+    np.testing.assert_allclose(w.grad, (x.data.ravel() @ grad).reshape(b), rtol=1e-14)
+
+
 def test_gates_of_a_sigmoid_circuit() -> None:
     """An add gate distributes, a multiply gate swaps, a copy gate adds."""
 
