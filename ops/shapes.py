@@ -124,7 +124,9 @@ def setitem_backward(grad: Array, out: Array, x: Array, value: Array, key: Any) 
     numbers = np.arange(x.size).reshape(x.shape)[key]
     last = np.zeros(x.shape, int)
     last[key] = turns = np.arange(1, numbers.size + 1).reshape(numbers.shape)
-    return np.where(last == 0, grad, 0), unbroadcast(np.where(last[key] == turns, grad[key], 0), value)
+    written = np.where(last[key] == turns, grad[key], 0)
+    fitted = np.reshape(value, value.shape[max(value.ndim - written.ndim, 0) :])  # v may have more axes, of size 1
+    return np.where(last == 0, grad, 0), np.reshape(unbroadcast(written, fitted), value.shape)
 
 
 def add_at(x: Array, value: Array, key: Any) -> Array:

@@ -393,6 +393,13 @@ def with_repeated_indices(x: Any) -> Any:
     return y
 
 
+def with_more_axes(x: Any) -> Any:
+    y = np.copy(x)
+    y[0] = x[1:] ** 2
+    y[:, 0] = x[None, :1, 1]
+    return y
+
+
 def with_out(x: Any) -> Any:
     y = np.zeros_like(x)
     np.multiply(x, x, out=y)
@@ -400,7 +407,7 @@ def with_out(x: Any) -> Any:
     return y
 
 
-@pytest.mark.parametrize("f", [column_sums, by_index, through_views, with_repeated_indices, with_out])
+@pytest.mark.parametrize("f", [column_sums, by_index, through_views, with_repeated_indices, with_more_axes, with_out])
 def test_what_is_written_is_followed(f: Callable[[Any], Any]) -> None:
     """The same values as NumPy writes, and the slopes of these."""
     x, v = ramp(2, 3), ramp(2, 3)[::-1]
