@@ -432,6 +432,24 @@ def test_writing_leaves_what_was_recorded() -> None:
     assert y.data == 100
 
 
+def with_buffers_of_its_own(x: Any) -> Any:
+    weights, rows, total = np.zeros(3), np.zeros(2, int), 0
+    for step in range(2):
+        weights[:] = step + 1, 0, 2
+        rows[:] = 0, step
+        total = total + np.sum(weights * x ** (step + 1)) + np.sum(x[rows] ** 2)
+    return total
+
+
+def test_what_is_no_variable_may_be_written_on() -> None:
+    """A constant, and an index, are what they were when they were used."""
+    x, v = ramp(2, 3), ramp(2, 3)[::-1]
+    step = 1e-6 * v
+    slope = (with_buffers_of_its_own(x + step) - with_buffers_of_its_own(x - step)) / 2e-6
+
+    np.testing.assert_allclose(np.sum(vjp(with_buffers_of_its_own, x) * v), slope, rtol=1e-7)
+
+
 def with_a_running_total(x: Any) -> Any:
     total = fit = np.sum(x**2)
     total += np.sum(x)

@@ -82,17 +82,18 @@ class Handle:
     @classmethod
     def _apply(cls, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
         """Call an op and record it: a Variable, or a tuple of them where forward returns several arrays."""
-        if params:
-            _refuse_variables(op, params)
+        params = params and {name: _settled(op, name, value) for name, value in params.items()}
         # Every call of every op comes through here: loops are plain, and nothing is made twice.
         differentiated = tape.slots(op, len(inputs))
-        arrays, edges, tracked = [], [], False
+        arrays, edges, tracked, recording = [], [], False, tape.is_recording()
         for position, x in enumerate(inputs):
             edge = None
             if isinstance(x, Handle):
                 arrays.append(x.data)
                 if position in differentiated and (edge := x._edge) is not None:
                     tracked = True
+            elif recording and isinstance(x, np.ndarray) and x.flags.writeable:
+                arrays.append(x.copy())  # which its owner may write on before backward comes
             else:
                 arrays.append(x)
             edges.append(edge)
@@ -101,7 +102,7 @@ class Handle:
         several = isinstance(answer, (tuple, list))
         answers = answer if several else (answer,)
         outputs = tuple([np.asarray(y) for y in answers])
-        recorded = tracked and tape.is_recording()
+        recorded = tracked and recording
         node = Node(op, tuple(arrays), tuple(edges), params, outputs, several) if recorded else None
         made, shared = [], False
         for i, y in enumerate(outputs):
@@ -194,7 +195,10 @@ def _target(target: Any, function: Callable[..., Any]) -> Handle:
     return target
 
 
-def _refuse_variables(op: Op, params: Mapping[str, Any]) -> None:
-    for name, value in params.items():
-        if any(isinstance(v, Handle) for v in (value if isinstance(value, (tuple, list)) else (value,))):
-            raise TapeError(f"{name} of op {op.name} is a param, to which no gradient comes back; give it .data")
+def _settled(op: Op, name: str, value: Any) -> Any:
+    """A param that nobody will change; raises TapeError for a Variable, also within a tuple or list."""
+    if isinstance(value, Handle):
+        raise TapeError(f"{name} of op {op.name} is a param, to which no gradient comes back; give it .data")
+    if type(value) in (tuple, list):
+        return type(value)([_settled(op, name, entry) for entry in value])
+    return value.copy() if isinstance(value, np.ndarray) else value
