@@ -486,6 +486,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "unregistered method": (lambda: V.std(axis=0), "np.std has no registered op"),
     "ufunc method": (lambda: np.multiply.outer(V, V), "np.multiply.outer has no registered op"),
     "argument": (lambda: np.sum(V, initial=2.0), "np.sum was called with initial=2.0, which op sum does not know"),
+    "complex": (lambda: V * 2j, "op multiply is for float64 and float32, and there are complex numbers here"),
     "dtype": (lambda: np.add(V, V, dtype=np.float32), "dtype"),
     "where": (lambda: np.exp(V, where=V > 1), "where="),
     "param": (lambda: np.sum(V, axis=V), "axis of op sum is a param"),

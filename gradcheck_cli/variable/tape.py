@@ -35,6 +35,8 @@ class Node:
 
     `edges` has one entry per input, None for a constant. `handles` are weak references to the Variables that show
     the outputs. Serial numbers grow, so that descending order is a reverse topological order. A leaf has no op.
+
+    Raises TapeError for complex numbers, if the op is not for them.
     """
 
     __slots__ = ("edges", "handles", "inputs", "op", "outputs", "params", "serial", "several")
@@ -48,6 +50,8 @@ class Node:
         outputs: Sequence[Array] = (),
         several: bool = False,
     ) -> None:
+        if op is not None and "c" in [x.dtype.kind for x in (*inputs, *outputs)]:
+            _refuse_complex(op)
         self.op = op
         self.inputs = inputs
         self.edges = edges
@@ -120,6 +124,14 @@ class Node:
                 f"op {self.op.name}: backward ({self.op.place}) returned {got} for input {position}, whose shape is "
                 f"{shape}; gradcheck run checks it"
             )
+
+
+def _refuse_complex(op: Op) -> None:
+    if not any(dtype.startswith("complex") for dtype in op.dtypes):
+        raise TapeError(
+            f"op {op.name} is for {' and '.join(op.dtypes)}, and there are complex numbers here; declare one that is "
+            'for them, Op(..., dtypes="complex128"), or take .data, where the gradient may end'
+        )
 
 
 @functools.cache
