@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import Gradcheck, WriteFile
 
-from gradcheck_cli import apply, check, jvp
+from gradcheck_cli import Op, apply, check, jvp
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.variable.composite import composite
 
@@ -105,6 +105,17 @@ def test_the_op_to_blame_is_named(op_file: WriteFile, gradcheck: Gradcheck) -> N
     assert "smallest failing input: (1,1) (1,)" in outcome.stdout
     assert gradcheck("run", "net.py::energy", "--lf").code == 1
     assert gradcheck("run", "--lf").code == 1
+
+
+def test_precisions_may_be_mixed() -> None:
+    """The tape's gradient has its data's type, and no op is blamed for the wider one on the way."""
+    scale = np.array([1.0, 2.0, 3.0])
+    cube = Op(lambda x: x**3, lambda grad, out, x: grad * x**2, "()->()", name="cube")
+    right = check(lambda x: np.sum(np.sin(x * scale)), shapes=[(3,)], dtype="float32", edges=False)
+    wrong = check(lambda x: np.sum(apply(cube, x * scale)), shapes=[(3,)], dtype="float32", edges=False)
+
+    assert right.passed
+    assert "calls cube, whose own backward" in str(wrong)
 
 
 @pytest.mark.parametrize(

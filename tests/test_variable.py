@@ -332,6 +332,21 @@ def test_types_are_numpys() -> None:
     assert n.grad.tolist() == [0.5, 0.5]
 
 
+def test_a_gradient_has_its_datas_type() -> None:
+    """Beside wider constants, at any order; beside complex ones it is the real part."""
+    x = Variable(np.ones(2, np.float32))
+    energy = np.sum(x**3 * np.array([1.0, 2.0]))
+    energy.backward(create_graph=True)
+    slope, x.grad = x.grad, None
+    slope.backward()
+
+    assert (energy.dtype, slope.dtype, x.grad.dtype) == (np.float64, np.float32, np.float32)
+    assert (slope.data.tolist(), x.grad.tolist()) == ([3, 6], [6, 12])
+    assert jacobian(lambda x: x * np.ones(2), np.ones(2, np.float32)).dtype == np.float32
+    turned = Op(lambda x: (3 + 4j) * x, lambda grad, out, x: (3 - 4j) * grad, "()->()", name="t", dtypes="complex128")
+    assert vjp(lambda x: apply(turned, x), np.ones(2)).tolist() == [3, 3]
+
+
 def test_queries_are_plain() -> None:
     """Shapes, comparisons and positions have no gradient."""
     x = Variable([[1.0, -2.0]])

@@ -15,7 +15,7 @@ from gradcheck_cli.errors import TapeError
 from gradcheck_cli.op import Op
 from gradcheck_cli.variable import tape
 from gradcheck_cli.variable.tape import Edge, Node
-from gradcheck_cli.variable.variable import Variable, apply, seeded
+from gradcheck_cli.variable.variable import Variable, apply, fitted, seeded
 
 Function = Callable[..., Any]
 
@@ -129,9 +129,9 @@ def gradients_at(seeds: Sequence[tuple[Edge, Any]], points: Sequence[Variable], 
     wanted = {point._edge[0]: point for point in points if point._edge is not None}
     found: dict[Node, Any] = {node: np.zeros_like(point.data) for node, point in wanted.items()}
     with tape.recording(nested):
-        found |= {
-            node: g[0] for node, g in tape.flow(seeds, Variable._lift if nested else None, wanted) if node in wanted
-        }
+        for node, grads in tape.flow(seeds, Variable._lift if nested else None, wanted):
+            if node in wanted:
+                found[node] = fitted(grads[0], wanted[node].dtype)
     return list(found.values())
 
 
