@@ -7,8 +7,12 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
+
+# Where installed libraries lie: pip's folder, Debian's, and Python's own.
+_LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}", f"{Path(os.__file__).parent}{os.sep}")
 
 
 def short_path(path: str) -> str:
@@ -51,7 +55,7 @@ def raised_at(error: BaseException) -> str | None:
     while traceback is not None:
         code = traceback.tb_frame.f_code
         module = str(traceback.tb_frame.f_globals.get("__name__", ""))
-        library = f"{os.sep}site-packages{os.sep}" in code.co_filename or code.co_filename.startswith("<")
+        library = any(part in code.co_filename for part in _LIBRARIES) or code.co_filename.startswith("<")
         if not module.startswith(("gradcheck_cli", "importlib")) and not library:
             place = f"{short_path(code.co_filename)}:{traceback.tb_lineno}"
         traceback = traceback.tb_next

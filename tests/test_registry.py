@@ -279,6 +279,7 @@ def test_two_ops_of_one_name_are_refused() -> None:
         ("OPS = 3\n", 'my_ops.py: OPS is a int; write OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'),
         ("OPS = [print]\n", "my_ops.py: OPS[0] is a builtin_function_or_method, not an Op; write OPS = ["),
         ("def f(:\n", "my_ops.py:1: syntax error: invalid syntax"),
+        ("import json\njson.loads('{')\n", "my_ops.py:2: JSONDecodeError"),
         (
             "\nimport no_such_thing\n",
             "my_ops.py:2: cannot import no_such_thing; install it (pip install no_such_thing)",
