@@ -107,6 +107,19 @@ def test_the_op_to_blame_is_named(op_file: WriteFile, gradcheck: Gradcheck) -> N
     assert gradcheck("run", "--lf").code == 1
 
 
+def test_what_the_tape_cannot_follow_at_one_case_is_said_there() -> None:
+    """It was not met when the function was tried, or is no matter of the tape at all."""
+
+    def turned(x: Any) -> Any:
+        return np.flip(x) if x.size > 3 else x
+
+    def flagged(x: Any) -> Any:
+        return x if x.flags.writeable else -x
+
+    assert "turned raises TapeError: np.flip has no" in str(check(turned, signature="(n)->(n)", edges=False))
+    assert "flagged raises AttributeError" in str(check(flagged, signature="(n)->(n)", edges=False))
+
+
 def test_precisions_may_be_mixed() -> None:
     """The tape's gradient has its data's type, and no op is blamed for the wider one on the way."""
     scale = np.array([1.0, 2.0, 3.0])

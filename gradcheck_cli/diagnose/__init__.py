@@ -163,7 +163,11 @@ def _inside(finding: Finding) -> Finding:
     case = finding.case
     assert isinstance(case.op, Composite)
     with quiet():
-        found = blame(case, case.op.calls(case.inputs, case.params), lambda call: examine(call, Judging()))
+        try:
+            calls = case.op.calls(case.inputs, case.params)
+        except Exception:  # What the tape cannot follow: backward has raised the same, and the finding says so.
+            return finding
+        found = blame(case, calls, lambda call: examine(call, Judging()))
     if found is None or found.op is None:
         return replace(finding, cause="unexplained")
     why = f"{case.op.name} calls {found.sentence}"
