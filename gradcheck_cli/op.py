@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +115,12 @@ class Op:
         self._set("taken_for", taken_for)
         self._set("notes", tuple(notes))
         self._set("said", said)
+
+    def called(self, name: str) -> Self:
+        """The same op under another name."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "name", name)
+        return twin
 
     # The normalised view: what every other room reads.
 

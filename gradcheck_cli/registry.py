@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -14,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gradcheck_cli.adapters import Given, Target, ops_of, targets_of
-from gradcheck_cli.errors import DeclarationError, LoadError, UsageError, describe, suggestions
+from gradcheck_cli.errors import DeclarationError, GradcheckError, LoadError, UsageError, describe, suggestions
 from gradcheck_cli.installed import entry_points
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
@@ -58,15 +59,32 @@ def located(targets: Sequence[str], given: Given | None = None, plain: Plain | N
     return found
 
 
-def installed_ops() -> list[Op]:
-    """The ops of every installed package that declares the entry point group `gradcheck.ops`."""
+def installed_ops(broken: list[GradcheckError] | None = None) -> list[Op]:
+    """The ops of every installed package that declares the entry point group `gradcheck.ops`.
+
+    An op whose name another package has taken is called `entry.name`. Raises LoadError or DeclarationError for a
+    package that cannot be used, unless these are collected as `broken`.
+    """
     ops: list[Op] = []
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: (e.name != "builtin", e.name)):
         origin = f"entry point {entry.name!r} ({entry.value})"
-        with _blamed(origin):
-            module = entry.load()
-        ops += _ops_in(module, origin)
+        try:
+            with _blamed(origin):
+                module = entry.load()
+            found = [op for op in _ops_in(module, origin) if op not in ops]
+        except (LoadError, DeclarationError) as error:
+            if broken is None:
+                raise
+            broken.append(error)
+            continue
+        taken = {op.name for op in ops}
+        ops += [_called(op, f"{entry.name}.{op.name}") if op.name in taken else op for op in found]
     return ops
+
+
+@functools.cache
+def _called(op: Op, name: str) -> Op:
+    return op.called(name)
 
 
 def companions(function: Callable[..., Any]) -> list[Op]:
@@ -105,7 +123,11 @@ def _target(target: str, given: Given, plain: Plain | None) -> tuple[list[Op], s
     if not separator and not _is_file(place) and not _is_dotted_module(place):
         if Path(f"{place}.py").is_file():
             raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
-        return _pick(installed_ops(), target, "is installed"), None
+        broken: list[GradcheckError] = []
+        ops = installed_ops(broken)
+        if broken and not any(op.name == target for op in ops):  # It may be in there, and so may what a glob means.
+            raise broken[0]
+        return _pick(ops, target, "is installed"), None
     module, where, _ = _module_of(target)
     ops = _declared_in(module, where)
     if not ops or (name and hasattr(module, name) and not any(op.name == name for op in ops)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck_cli import DeclarationError, LoadError, UsageError, registry
+from gradcheck_cli import DeclarationError, GradcheckError, LoadError, UsageError, registry
 from gradcheck_cli.registry import installed_ops, resolve
 
 OPS_FILE = """
@@ -118,6 +118,34 @@ def test_a_broken_package_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "entry point 'theirs' (no_such_package)" in message
     assert "cannot import no_such_package" in message
+
+
+def test_a_broken_package_takes_nothing_else_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An op that another package has is found by its name; whatever may be in the broken one is not passed over."""
+    write("their_ops.py")
+    monkeypatch.syspath_prepend(Path.cwd())
+    modules = {"mine": "no_such_package", "theirs": "their_ops"}
+    entries = [EntryPoint(name, module, "gradcheck.ops") for name, module in modules.items()]
+    monkeypatch.setattr(registry, "entry_points", lambda **_: entries)
+
+    assert names("half") == ["half"]
+    for target in ("h*", "hidden"):
+        assert "cannot import no_such_package" in refused(LoadError, target)
+    broken: list[GradcheckError] = []
+    assert [op.name for op in installed_ops(broken)] == ["half", "halve"]
+    assert len(broken) == 1
+
+
+def test_packages_may_have_ops_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The later one's is called after its entry point, always the same, and both are checked."""
+    write("their_ops.py")
+    write("our_ops.py", OPS_FILE + "import their_ops\nOPS[1:] = their_ops.OPS[1:]\n")
+    monkeypatch.syspath_prepend(Path.cwd())
+    entries = [EntryPoint(name, f"{name}_ops", "gradcheck.ops") for name in ("their", "our")]
+    monkeypatch.setattr(registry, "entry_points", lambda **_: entries)
+
+    assert names() == ["half", "halve", "their.half"]
+    assert resolve(["their.half", "their*"]) == resolve(["*.half"])
 
 
 # Files

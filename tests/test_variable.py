@@ -24,8 +24,9 @@ from gradcheck_cli import (
     using,
     vjp,
 )  # fmt: skip
-from gradcheck_cli.errors import TapeError
-from gradcheck_cli.variable import tape
+from gradcheck_cli.errors import LoadError, TapeError
+from gradcheck_cli.variable import dispatch, tape
+from gradcheck_cli.variable.dispatch import Entry
 
 DIGITS = [[1, 2, 3], [4, 5, 6]]
 ONES = [[1, 1, 1], [1, 1, 1]]
@@ -522,6 +523,16 @@ def test_what_cannot_be_followed_is_refused(name: str) -> None:
     attempt, message = REFUSED[name]
     with pytest.raises(TapeError, match=message):
         attempt()
+
+
+def test_a_package_that_cannot_be_used_is_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its op may be the one that is missing; others work."""
+    works = {np.sin: Entry(Op(np.sin, lambda grad, out, x: grad * np.cos(x), "()->()"), np.sin)}
+    monkeypatch.setattr(dispatch, "_loaded", lambda: (works, [LoadError("entry point 'theirs': cannot import it")]))
+
+    assert isinstance(np.sin(V), Variable)
+    with pytest.raises(TapeError, match=r"np.arctan has no registered op.*; entry point 'theirs': cannot import it"):
+        np.arctan(V)
 
 
 def test_numpys_own_error_has_ours_as_its_cause() -> None:
