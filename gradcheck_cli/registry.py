@@ -132,6 +132,8 @@ def _target(target: str, given: Given, plain: Plain | None) -> tuple[list[Op], s
     ops = _declared_in(module, where)
     if not ops or (name and hasattr(module, name) and not any(op.name == name for op in ops)):
         function = vars(module).get(name)
+        if isinstance(function, Op):  # by the name that it has in the file
+            return [function] if function in ops else _pick(ops, name, f"is in {where}"), place
         if isinstance(function, FunctionType) and not any(t.answers_to(name) for t in targets_of(module, where)):
             return [_by_itself(function, f"{where}::{name}", plain)], place
         return ops_of(module, where, name or None, given), place

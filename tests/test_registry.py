@@ -171,6 +171,14 @@ def test_a_file_and_a_name() -> None:
     assert names(f"{path}::h*f") == ["half"]
 
 
+def test_a_file_and_a_variable() -> None:
+    """An op of the table also goes by what it is called in the file; one that is left out is not in it."""
+    path = write("my_ops.py", OPS_FILE + "HALF, OTHER = OPS\nOPS = [HALF]\n")
+
+    assert names(f"{path}::HALF") == ["half"]
+    assert "no op named 'OTHER' is in my_ops.py; there are half" in refused(UsageError, f"{path}::OTHER")
+
+
 def test_a_name_that_is_not_in_the_file() -> None:
     """With what is."""
     message = refused(UsageError, f"{write('my_ops.py')}::hlf")
