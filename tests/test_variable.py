@@ -1,5 +1,6 @@
 """Variable: the worked examples of the documents it comes from, graphs of every form, and errors."""
 
+import copy
 import gc
 import itertools
 import weakref
@@ -491,6 +492,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "float": (lambda: float(V[0]), r"float\(variable.data\)"),
     "item": (lambda: V[0].item(0), "variable.data.item"),
     "index": (lambda: [1, 2, 3][V[0]], "plain number"),
+    "deepcopy": (lambda: copy.deepcopy({"w": V}), r"write np.copy\(variable\)"),
     "plain slice": (lambda: np.zeros(3).__setitem__(slice(None), V), "np.zeros_like"),
     "plain in place": (lambda: np.zeros(3).__iadd__(V), "np.add would write .* np.zeros_like"),
     "plain add.at": (lambda: np.add.at(np.zeros(3), [0], V[0]), "np.add.at would write"),

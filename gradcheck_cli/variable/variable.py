@@ -119,6 +119,12 @@ class Variable(Handle, NDArrayOperatorsMixin):
 
     __float__ = __int__ = __complex__ = __index__ = _to_number
 
+    def __reduce_ex__(self, _: Any) -> NoReturn:
+        raise TapeError(
+            "a Variable would be copied or pickled without its graph; write np.copy(variable), or "
+            "Variable(variable.data.copy()) for another leaf"
+        )
+
     # Methods and indexing.
 
     def __getattr__(self, name: str) -> Any:
