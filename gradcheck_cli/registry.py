@@ -211,19 +211,19 @@ def _file_module(place: str) -> ModuleType:
     return module
 
 
-def _ops_in(module: ModuleType, where: str) -> list[Op]:
-    """The ops that a module declares; raises LoadError where there are none."""
+def _ops_in(module: Any, where: str) -> list[Op]:
+    """The ops that a module declares, or that are in a table; raises LoadError where there are none."""
     ops = _declared_in(module, where)
     if not ops:
         raise LoadError(f"{where} declares no ops; end it with {_EXAMPLE}")
     return ops
 
 
-def _declared_in(module: ModuleType, where: str) -> list[Op]:
-    """The module's OPS table, or else every Op that stands in the module by itself."""
-    table = getattr(module, "OPS", None)
+def _declared_in(module: Any, where: str) -> list[Op]:
+    """The module's OPS table, which an entry point may name itself, or else every Op that stands in the module."""
+    table = module if isinstance(module, (list, tuple)) else getattr(module, "OPS", None)
     if table is None:
-        return list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Op)))
+        return list(dict.fromkeys(value for value in getattr(module, "__dict__", {}).values() if isinstance(value, Op)))
     if not isinstance(table, (list, tuple)) or not table:
         what = f"a {type(table).__name__}" if not isinstance(table, (list, tuple)) else "empty"
         raise LoadError(f"{where}: OPS is {what}; write {_EXAMPLE}")

@@ -109,6 +109,23 @@ def test_a_third_party_package_brings_its_ops(monkeypatch: pytest.MonkeyPatch) -
     assert names() == ["half", "halve"]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("OPS", ""), ("NONE", "OPS is empty"), ("half", "declares no ops; end it with"), ("SIZE", "declares no ops")],
+)
+def test_an_entry_point_may_name_the_table(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
+    """Or something else, which is said."""
+    write("their_ops.py", OPS_FILE + "NONE, SIZE = [], 3\n")
+    monkeypatch.syspath_prepend(Path.cwd())
+    entry = EntryPoint("theirs", f"their_ops:{name}", "gradcheck.ops")
+    monkeypatch.setattr(registry, "entry_points", lambda **_: [entry])
+
+    if message:
+        assert message in refused(LoadError)
+    else:
+        assert names() == ["half", "halve"]
+
+
 def test_a_broken_package_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its entry point."""
     entry = EntryPoint("theirs", "no_such_package", "gradcheck.ops")
