@@ -485,6 +485,7 @@ def test_numbers_are_not_written_on() -> None:
     np.testing.assert_allclose(np.sum(vjp(with_a_running_total, x)), slope, rtol=1e-7)
 
 
+ONE_SLOPE = Op(np.sin, lambda grad, out, x: grad, "()->()", jvp=lambda tangents, out, x: 1.0, name="one")
 V = Variable([1.0, 2.0, 3.0])
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "asarray": (lambda: np.array(V), "take .data"),
@@ -515,6 +516,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "name": (lambda: apply("sigmoyd", V), "Did you mean 'sigmoid'"),
     "int buffer": (lambda: np.zeros_like(Variable([1])).__iadd__(V[0]), "cannot be written on one of int64"),
     "2-D result": (lambda: jvp(lambda x: (x, x), np.ones(2), np.ones(2)), "f returned a tuple"),
+    "no result": (lambda: vjp(lambda x: None, np.ones(2)), "f returned a NoneType; return an array"),
+    "direction": (lambda: hvp(lambda x: np.sum(x**3), np.ones(2), 1.0), r"v has shape \(\), x \(2,\)"),
+    "directions": (lambda: hvp(lambda x, y: np.sum(x * y), (1.0, 2.0), (1.0,)), r"x \(\) and \(\); they must"),
+    "wrong jvp": (lambda: jvp(lambda x: apply(ONE_SLOPE, x), np.ones(2), np.ones(2)), r"jvp returned shapes \[\(\)"),
+    "no op": (lambda: apply(np.sin, V), "apply takes an op, or the name of one"),  # type: ignore[arg-type]
     "tangent": (lambda: jvp(np.sin, np.ones(2), np.ones(3)), r"v has shape \(3,\)"),
 }  # fmt: skip
 

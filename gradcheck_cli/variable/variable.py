@@ -246,6 +246,8 @@ def apply(op: Op | str, *inputs: Any, **params: Any) -> Any:
 
     Raises TapeError for a Variable among the params: no gradient comes back to these.
     """
+    if not isinstance(op, (Op, str)):
+        raise TapeError(f"apply takes an op, or the name of one; {op!r} is neither")
     return Variable._apply(op_named(op) if isinstance(op, str) else op, inputs, params)
 
 
