@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -136,7 +137,7 @@ class Op:
         assert isinstance(self.domain, tuple)
         return self.domain
 
-    @property
+    @cached_property
     def differentiated(self) -> tuple[int, ...]:
         """Positions of the inputs that backward returns gradients for."""
         return tuple(i for i, wanted in enumerate(self.differentiable or ()) if wanted)

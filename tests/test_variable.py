@@ -322,6 +322,16 @@ def test_memory_is_released_without_a_garbage_collector(create_graph: bool) -> N
         gc.enable()
 
 
+def test_an_op_is_forgotten_with_whoever_made_it() -> None:
+    """Thousands of them, with arrays in their closures, must not add up."""
+    double = Op(lambda x: 2 * x, lambda grad, out, x: 2 * grad, "()->()", name="double")
+    apply(double, Variable(1.0)).backward()
+    seen = weakref.ref(double)
+    del double
+
+    assert seen() is None
+
+
 def test_types_are_numpys() -> None:
     """A Python number does not widen float32; integers have gradients, as in the documents."""
     x = Variable(np.ones(2, np.float32))

@@ -6,7 +6,6 @@ whoever drops the last Variable of a computation frees all of it at once, withou
 
 from __future__ import annotations
 
-import functools
 import itertools
 import operator
 import weakref
@@ -134,7 +133,6 @@ def _refuse_complex(op: Op) -> None:
         )
 
 
-@functools.cache
 def slots(op: Op, count: int) -> tuple[int, ...]:
     """Which of `count` inputs backward differentiates; an op of *arrays treats more than it declares as those."""
     declared = op.differentiated
