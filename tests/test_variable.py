@@ -140,6 +140,12 @@ def test_the_outer_product_flattens(a: Any, b: Any) -> None:
     np.testing.assert_allclose(w.grad, (x.data.ravel() @ grad).reshape(b), rtol=1e-14)
 
 
+@pytest.mark.parametrize("axis", [0, (0, -1), [0, -1]])
+def test_new_axes_may_be_a_list(axis: Any) -> None:
+    """As np.expand_dims takes them, and only that."""
+    assert vjp(lambda x: np.expand_dims(x, axis), ramp(2)).tolist() == [1, 1]
+
+
 def test_gates_of_a_sigmoid_circuit() -> None:
     """An add gate distributes, a multiply gate swaps, a copy gate adds."""
 
