@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import Gradcheck, WriteFile
 
-from gradcheck_cli import Op, apply, check, jvp
+from gradcheck_cli import Op, Variable, apply, check, jvp
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.variable.composite import composite
 
@@ -129,6 +129,14 @@ def test_precisions_may_be_mixed() -> None:
 
     assert right.passed
     assert "calls cube, whose own backward" in str(wrong)
+
+
+def test_a_value_that_the_tape_does_not_see_is_told() -> None:
+    """Every op is right, so it is none of these that is to blame."""
+    report = check(lambda x: x * (x.data if isinstance(x, Variable) else x), shapes=[(3,)], edges=False)
+
+    assert {(finding.code, finding.cause) for finding in report.findings} == {("GC201", "detached")}
+    assert "uses a value that the tape does not see" in str(report)
 
 
 @pytest.mark.parametrize(
