@@ -781,7 +781,7 @@ CAUSES: dict[str, str] = {
     "contradicts_signature": "forward's outputs have other shapes than the signature promises",
     # higher orders and forward mode
     "wrong_op_inside": "an op that is called on the way has a wrong backward itself",
-    "detached": "a value that backward uses is not on the tape, so its derivative is lost",
+    "detached": "a value that is used on the way is not on the tape, so its derivative is lost",
     "not_recorded": "backward cannot run on Variables",
     "wrong_jvp": "backward agrees with the numeric derivative, and jvp does not agree with backward",
     # fixtures

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, NoReturn
+from functools import cached_property
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +117,12 @@ class Op:
         self._set("notes", tuple(notes))
         self._set("said", said)
 
+    def called(self, name: str) -> Self:
+        """The same op under another name."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "name", name)
+        return twin
+
     # The normalised view: what every other room reads.
 
     @property
@@ -129,7 +137,7 @@ class Op:
         assert isinstance(self.domain, tuple)
         return self.domain
 
-    @property
+    @cached_property
     def differentiated(self) -> tuple[int, ...]:
         """Positions of the inputs that backward returns gradients for."""
         return tuple(i for i, wanted in enumerate(self.differentiable or ()) if wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -15,7 +16,15 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gradcheck_cli.adapters import Given, Target, ops_of, targets_of
-from gradcheck_cli.errors import DeclarationError, LoadError, Terminated, UsageError, describe, suggestions
+from gradcheck_cli.errors import (
+    DeclarationError,
+    GradcheckError,
+    LoadError,
+    Terminated,
+    UsageError,
+    describe,
+    suggestions,
+)
 from gradcheck_cli.installed import entry_points
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
@@ -60,15 +69,32 @@ def located(targets: Sequence[str], given: Given | None = None, plain: Plain | N
     return found
 
 
-def installed_ops() -> list[Op]:
-    """The ops of every installed package that declares the entry point group `gradcheck.ops`."""
+def installed_ops(broken: list[GradcheckError] | None = None) -> list[Op]:
+    """The ops of every installed package that declares the entry point group `gradcheck.ops`.
+
+    An op whose name another package has taken is called `entry.name`. Raises LoadError or DeclarationError for a
+    package that cannot be used, unless these are collected as `broken`.
+    """
     ops: list[Op] = []
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: (e.name != "builtin", e.name)):
         origin = f"entry point {entry.name!r} ({entry.value})"
-        with _blamed(origin):
-            module = entry.load()
-        ops += _ops_in(module, origin)
+        try:
+            with _blamed(origin):
+                module = entry.load()
+            found = [op for op in _ops_in(module, origin) if op not in ops]
+        except (LoadError, DeclarationError) as error:
+            if broken is None:
+                raise
+            broken.append(error)
+            continue
+        taken = {op.name for op in ops}
+        ops += [_called(op, f"{entry.name}.{op.name}") if op.name in taken else op for op in found]
     return ops
+
+
+@functools.cache
+def _called(op: Op, name: str) -> Op:
+    return op.called(name)
 
 
 def companions(function: Callable[..., Any]) -> list[Op]:
@@ -107,11 +133,17 @@ def _target(target: str, given: Given, plain: Plain | None) -> tuple[list[Op], s
     if not separator and not _is_file(place) and not _is_dotted_module(place):
         if Path(f"{place}.py").is_file():
             raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
-        return _pick(installed_ops(), target, "is installed"), None
+        broken: list[GradcheckError] = []
+        ops = installed_ops(broken)
+        if broken and not any(op.name == target for op in ops):  # It may be in there, and so may what a glob means.
+            raise broken[0]
+        return _pick(ops, target, "is installed"), None
     module, where, _ = _module_of(target)
     ops = _declared_in(module, where)
     if not ops or (name and hasattr(module, name) and not any(op.name == name for op in ops)):
         function = vars(module).get(name)
+        if isinstance(function, Op):  # by the name that it has in the file
+            return [function] if function in ops else _pick(ops, name, f"is in {where}"), place
         if isinstance(function, FunctionType) and not any(t.answers_to(name) for t in targets_of(module, where)):
             return [_by_itself(function, f"{where}::{name}", plain)], place
         return ops_of(module, where, name or None, given), place
@@ -202,19 +234,19 @@ def _package_of(path: Path) -> tuple[str, Path]:
     return "".join(names), folder
 
 
-def _ops_in(module: ModuleType, where: str) -> list[Op]:
-    """The ops that a module declares; raises LoadError where there are none."""
+def _ops_in(module: Any, where: str) -> list[Op]:
+    """The ops that a module declares, or that are in a table; raises LoadError where there are none."""
     ops = _declared_in(module, where)
     if not ops:
         raise LoadError(f"{where} declares no ops; end it with {_EXAMPLE}")
     return ops
 
 
-def _declared_in(module: ModuleType, where: str) -> list[Op]:
-    """The module's OPS table, or else every Op that stands in the module by itself."""
-    table = getattr(module, "OPS", None)
+def _declared_in(module: Any, where: str) -> list[Op]:
+    """The module's OPS table, which an entry point may name itself, or else every Op that stands in the module."""
+    table = module if isinstance(module, (list, tuple)) else getattr(module, "OPS", None)
     if table is None:
-        return list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Op)))
+        return list(dict.fromkeys(value for value in getattr(module, "__dict__", {}).values() if isinstance(value, Op)))
     if not isinstance(table, (list, tuple)) or not table:
         what = f"a {type(table).__name__}" if not isinstance(table, (list, tuple)) else "empty"
         raise LoadError(f"{where}: OPS is {what}; write {_EXAMPLE}")

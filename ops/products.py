@@ -29,8 +29,9 @@ def as_matmul(a: Array, b: Array) -> tuple[tuple[Array, Array], dict[str, Any]]:
 
 
 def outer_backward(grad: Array, out: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    """dL/da = g @ b, dL/db = a @ g"""
-    return np.matmul(grad, b), np.matmul(a, grad)
+    """dL/da = g @ b, dL/db = a @ g, of a and b in one dimension"""
+    grad_a, grad_b = np.matmul(grad, np.ravel(b)), np.matmul(np.ravel(a), grad)
+    return np.reshape(grad_a, a.shape), np.reshape(grad_b, b.shape)
 
 
 OPS: list[Op] = [

@@ -58,9 +58,9 @@ def every_axis(x: Shape) -> Sequence[int]:
     return range(-len(x), len(x))
 
 
-def expand_dims_backward(grad: Array, out: Array, x: Array, axis: Axis) -> Array:
+def expand_dims_backward(grad: Array, out: Array, x: Array, axis: Axis | list[int]) -> Array:
     """dL/dx = g, without the new axes"""
-    return np.squeeze(grad, axis)
+    return np.reshape(grad, x.shape)  # np.squeeze takes no list of axes
 
 
 def squeeze_backward(grad: Array, out: Array, x: Array, axis: Axis | None = None) -> Array:
@@ -73,8 +73,8 @@ def short_axes(x: Shape) -> list[Axis | None]:
     return [None, (), tuple(short), *short, *(axis - len(x) for axis in short)]
 
 
-def new_axes(x: Shape) -> list[Axis]:
-    return [*range(-len(x) - 1, len(x) + 1), (0, -1), (-1, -2)]
+def new_axes(x: Shape) -> list[Axis | list[int]]:
+    return [*range(-len(x) - 1, len(x) + 1), (0, -1), (-1, -2), [0, -1]]
 
 
 def getitem(x: Array, key: Any) -> Array:
@@ -124,7 +124,9 @@ def setitem_backward(grad: Array, out: Array, x: Array, value: Array, key: Any) 
     numbers = np.arange(x.size).reshape(x.shape)[key]
     last = np.zeros(x.shape, int)
     last[key] = turns = np.arange(1, numbers.size + 1).reshape(numbers.shape)
-    return np.where(last == 0, grad, 0), unbroadcast(np.where(last[key] == turns, grad[key], 0), value)
+    written = np.where(last[key] == turns, grad[key], 0)
+    fitted = np.reshape(value, value.shape[max(value.ndim - written.ndim, 0) :])  # v may have more axes, of size 1
+    return np.where(last == 0, grad, 0), np.reshape(unbroadcast(written, fitted), value.shape)
 
 
 def add_at(x: Array, value: Array, key: Any) -> Array:

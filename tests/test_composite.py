@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import Gradcheck, WriteFile
 
-from gradcheck_cli import apply, check, jvp
+from gradcheck_cli import Op, Variable, apply, check, jvp
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.variable.composite import composite
 
@@ -105,6 +105,38 @@ def test_the_op_to_blame_is_named(op_file: WriteFile, gradcheck: Gradcheck) -> N
     assert "smallest failing input: (1,1) (1,)" in outcome.stdout
     assert gradcheck("run", "net.py::energy", "--lf").code == 1
     assert gradcheck("run", "--lf").code == 1
+
+
+def test_what_the_tape_cannot_follow_at_one_case_is_said_there() -> None:
+    """It was not met when the function was tried, or is no matter of the tape at all."""
+
+    def turned(x: Any) -> Any:
+        return np.flip(x) if x.size > 3 else x
+
+    def flagged(x: Any) -> Any:
+        return x if x.flags.writeable else -x
+
+    assert "turned raises TapeError: np.flip has no" in str(check(turned, signature="(n)->(n)", edges=False))
+    assert "flagged raises AttributeError" in str(check(flagged, signature="(n)->(n)", edges=False))
+
+
+def test_precisions_may_be_mixed() -> None:
+    """The tape's gradient has its data's type, and no op is blamed for the wider one on the way."""
+    scale = np.array([1.0, 2.0, 3.0])
+    cube = Op(lambda x: x**3, lambda grad, out, x: grad * x**2, "()->()", name="cube")
+    right = check(lambda x: np.sum(np.sin(x * scale)), shapes=[(3,)], dtype="float32", edges=False)
+    wrong = check(lambda x: np.sum(apply(cube, x * scale)), shapes=[(3,)], dtype="float32", edges=False)
+
+    assert right.passed
+    assert "calls cube, whose own backward" in str(wrong)
+
+
+def test_a_value_that_the_tape_does_not_see_is_told() -> None:
+    """Every op is right, so it is none of these that is to blame."""
+    report = check(lambda x: x * (x.data if isinstance(x, Variable) else x), shapes=[(3,)], edges=False)
+
+    assert {(finding.code, finding.cause) for finding in report.findings} == {("GC201", "detached")}
+    assert "uses a value that the tape does not see" in str(report)
 
 
 @pytest.mark.parametrize(

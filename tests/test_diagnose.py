@@ -126,6 +126,18 @@ VALUES: dict[str, Row] = {
         [(5,)],
         ("wrong_scale", "Times 2 the gradient agrees.", "grad_x * 2"),
     ),
+    "factor 3/2, of a power": (
+        lambda x: x**3,
+        lambda grad, out, x: 2 * grad * x**2,
+        [(3,)],
+        ("wrong_scale", "Times 3/2 (or 3/2 (3 is the length of axis 0 of x)) the gradient agrees.", "grad_x * 3 / 2"),
+    ),
+    "a factor close to 1": (
+        np.square,
+        lambda grad, out, x: 2.0000002 * grad * x,
+        [(5,)],
+        ("wrong_scale", "Times 0.9999999 the gradient agrees.", "grad_x * 0.9999999"),
+    ),
     "sum instead of mean": (
         mean,
         lambda grad, out, x: np.full_like(x, grad),
@@ -141,12 +153,12 @@ VALUES: dict[str, Row] = {
     ),
     "n instead of n - 1": (
         np.square,
-        lambda grad, out, x: 4 / 3 * grad * x,
-        [(3,)],
+        lambda grad, out, x: 8 / 5 * grad * x,
+        [(5,)],
         (
             "wrong_scale",
             (
-                "Times 3/2 (3 is the length of axis 0 of x) (or 3/2 (3 is the length of axis 0 of the output)) "
+                "Times 5/4 (5 is the length of axis 0 of x) (or 5/4 (5 is the length of axis 0 of the output)) "
                 "the gradient agrees."
             ),
             "grad_x * x.shape[0] / (x.shape[0] - 1)",

@@ -61,6 +61,11 @@ def test_an_input_that_is_used_twice_is_one_gate() -> None:
     assert gradients("x * x + 3 * x", "x=5") == {"x": 13.0}
 
 
+def test_a_sign_in_front() -> None:
+    """A plus is no gate."""
+    assert [gate.label for gate in gates_of("+x - -y", "x=2", "y=3")] == ["x", "y", "negative", "subtract"]
+
+
 def test_ops_params_and_indices() -> None:
     """By name, as `gradcheck list` has them."""
     assert gradients("sum(x[1:, 0] * 2, axis=0)", "x=[[1,2],[3,4]]") == {"x": [[0.0, 0.0], [2.0, 0.0]]}
@@ -175,6 +180,9 @@ def test_what_is_no_input_is_refused(setting: str, message: str) -> None:
         ("x if x else x", "if ... else is not allowed"),
         ("[x for x in x]", "listcomp is not allowed"),
         ("x < 1", "a comparison is not allowed"),
+        ("x ^ 2", "^ (** is the power) is not allowed"),
+        ("x // 2 or ~x", "or is not allowed"),
+        ("x // 2", "// is not allowed"),
         ("f'{x}'", "an f-string is not allowed"),
         ("'x'", "is no number"),
         ("1j * x", "is no number"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck_cli import DeclarationError, LoadError, UsageError, registry
+from gradcheck_cli import DeclarationError, GradcheckError, LoadError, UsageError, registry
 from gradcheck_cli.registry import installed_ops, resolve
 
 OPS_FILE = """
@@ -109,6 +109,23 @@ def test_a_third_party_package_brings_its_ops(monkeypatch: pytest.MonkeyPatch) -
     assert names() == ["half", "halve"]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("OPS", ""), ("NONE", "OPS is empty"), ("half", "declares no ops; end it with"), ("SIZE", "declares no ops")],
+)
+def test_an_entry_point_may_name_the_table(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
+    """Or something else, which is said."""
+    write("their_ops.py", OPS_FILE + "NONE, SIZE = [], 3\n")
+    monkeypatch.syspath_prepend(Path.cwd())
+    entry = EntryPoint("theirs", f"their_ops:{name}", "gradcheck.ops")
+    monkeypatch.setattr(registry, "entry_points", lambda **_: [entry])
+
+    if message:
+        assert message in refused(LoadError)
+    else:
+        assert names() == ["half", "halve"]
+
+
 def test_a_broken_package_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its entry point."""
     entry = EntryPoint("theirs", "no_such_package", "gradcheck.ops")
@@ -118,6 +135,34 @@ def test_a_broken_package_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "entry point 'theirs' (no_such_package)" in message
     assert "cannot import no_such_package" in message
+
+
+def test_a_broken_package_takes_nothing_else_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An op that another package has is found by its name; whatever may be in the broken one is not passed over."""
+    write("their_ops.py")
+    monkeypatch.syspath_prepend(Path.cwd())
+    modules = {"mine": "no_such_package", "theirs": "their_ops"}
+    entries = [EntryPoint(name, module, "gradcheck.ops") for name, module in modules.items()]
+    monkeypatch.setattr(registry, "entry_points", lambda **_: entries)
+
+    assert names("half") == ["half"]
+    for target in ("h*", "hidden"):
+        assert "cannot import no_such_package" in refused(LoadError, target)
+    broken: list[GradcheckError] = []
+    assert [op.name for op in installed_ops(broken)] == ["half", "halve"]
+    assert len(broken) == 1
+
+
+def test_packages_may_have_ops_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The later one's is called after its entry point, always the same, and both are checked."""
+    write("their_ops.py")
+    write("our_ops.py", OPS_FILE + "import their_ops\nOPS[1:] = their_ops.OPS[1:]\n")
+    monkeypatch.syspath_prepend(Path.cwd())
+    entries = [EntryPoint(name, f"{name}_ops", "gradcheck.ops") for name in ("their", "our")]
+    monkeypatch.setattr(registry, "entry_points", lambda **_: entries)
+
+    assert names() == ["half", "halve", "their.half"]
+    assert resolve(["their.half", "their*"]) == resolve(["*.half"])
 
 
 # Files
@@ -141,6 +186,14 @@ def test_a_file_and_a_name() -> None:
 
     assert names(f"{path}::halve") == ["halve"]
     assert names(f"{path}::h*f") == ["half"]
+
+
+def test_a_file_and_a_variable() -> None:
+    """An op of the table also goes by what it is called in the file; one that is left out is not in it."""
+    path = write("my_ops.py", OPS_FILE + "HALF, OTHER = OPS\nOPS = [HALF]\n")
+
+    assert names(f"{path}::HALF") == ["half"]
+    assert "no op named 'OTHER' is in my_ops.py; there are half" in refused(UsageError, f"{path}::OTHER")
 
 
 def test_a_name_that_is_not_in_the_file() -> None:
@@ -321,6 +374,7 @@ def test_two_ops_of_one_name_are_refused() -> None:
         ("OPS = 3\n", 'my_ops.py: OPS is a int; write OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'),
         ("OPS = [print]\n", "my_ops.py: OPS[0] is a builtin_function_or_method, not an Op; write OPS = ["),
         ("def f(:\n", "my_ops.py:1: syntax error: invalid syntax"),
+        ("import json\njson.loads('{')\n", "my_ops.py:2: JSONDecodeError"),
         (
             "\nimport no_such_thing\n",
             "my_ops.py:2: cannot import no_such_thing; install it (pip install no_such_thing)",

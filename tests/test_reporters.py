@@ -5,6 +5,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gradcheck_cli import REAL, Op, one_of, unbroadcast
+from gradcheck_cli.checks.value import InputResult
 from gradcheck_cli.draw import Sampling
 from gradcheck_cli.registry import installed_ops
 from gradcheck_cli.reporters import FORMATS, console, renderer
@@ -201,6 +203,20 @@ def test_one_op_is_shown_case_by_case(single: RunFinished, mixed: RunFinished) -
     assert table_rows(single, 1) == len(single.ops[0].cases)
     assert table_rows(mixed, 0) == len(OPS)
     assert table_rows(mixed, 1) == sum(len(result.cases) or 1 for result in mixed.ops)
+
+
+def test_the_error_of_an_unjudged_gradient_is_not_shown_beside_others() -> None:
+    """Nothing is known of it, and the row is about those that were judged; alone it is all there is."""
+    finished = run_all([OPS[0]], cases=1, edges=False)
+    (case,) = finished.ops[0].cases
+    unjudged = replace(case.inputs[0], name="grad", order=2, judged=False, worst=4.2)
+
+    def shown(*inputs: InputResult) -> str:
+        op = replace(finished.ops[0], cases=(replace(case, inputs=inputs),))
+        return console.render(replace(finished, ops=(op,)))
+
+    assert "4.2e+00" not in shown(*case.inputs, unjudged)
+    assert "4.2e+00" in shown(unjudged)
 
 
 def test_quiet_leaves_out_the_table(mixed: RunFinished) -> None:

@@ -1,5 +1,6 @@
 """Variable: the worked examples of the documents it comes from, graphs of every form, and errors."""
 
+import copy
 import gc
 import itertools
 import weakref
@@ -24,8 +25,9 @@ from gradcheck_cli import (
     using,
     vjp,
 )  # fmt: skip
-from gradcheck_cli.errors import TapeError
-from gradcheck_cli.variable import tape
+from gradcheck_cli.errors import LoadError, TapeError
+from gradcheck_cli.variable import dispatch, tape
+from gradcheck_cli.variable.dispatch import Entry
 
 DIGITS = [[1, 2, 3], [4, 5, 6]]
 ONES = [[1, 1, 1], [1, 1, 1]]
@@ -124,6 +126,24 @@ def test_products_have_the_shapes_of_the_documents(a: Any, b: Any, product: Any)
         np.testing.assert_allclose(x.grad, grad @ np.swapaxes(w.data, -1, -2), rtol=1e-14)
         expected = np.swapaxes(x.data, -1, -2) @ grad
         np.testing.assert_allclose(w.grad, expected.sum(axis=0) if len(b) < len(a) else expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize(("a", "b"), [((2, 3), (2,)), ((2,), (1, 2)), ((), (3,)), ((2, 1), ())])
+def test_the_outer_product_flattens(a: Any, b: Any) -> None:
+    """Arrays of any shape are taken in one dimension, and get their own back."""
+    x, w = Variable(ramp(*a)), Variable(ramp(*b))
+    y: Any = np.outer(x, w)
+    grad = ramp(*y.shape)
+    y.backward(grad)
+
+    np.testing.assert_allclose(x.grad, (grad @ w.data.ravel()).reshape(a), rtol=1e-14)
+    np.testing.assert_allclose(w.grad, (x.data.ravel() @ grad).reshape(b), rtol=1e-14)
+
+
+@pytest.mark.parametrize("axis", [0, (0, -1), [0, -1]])
+def test_new_axes_may_be_a_list(axis: Any) -> None:
+    """As np.expand_dims takes them, and only that."""
+    assert vjp(lambda x: np.expand_dims(x, axis), ramp(2)).tolist() == [1, 1]
 
 
 def test_gates_of_a_sigmoid_circuit() -> None:
@@ -308,6 +328,16 @@ def test_memory_is_released_without_a_garbage_collector(create_graph: bool) -> N
         gc.enable()
 
 
+def test_an_op_is_forgotten_with_whoever_made_it() -> None:
+    """Thousands of them, with arrays in their closures, must not add up."""
+    double = Op(lambda x: 2 * x, lambda grad, out, x: 2 * grad, "()->()", name="double")
+    apply(double, Variable(1.0)).backward()
+    seen = weakref.ref(double)
+    del double
+
+    assert seen() is None
+
+
 def test_types_are_numpys() -> None:
     """A Python number does not widen float32; integers have gradients, as in the documents."""
     x = Variable(np.ones(2, np.float32))
@@ -318,6 +348,21 @@ def test_types_are_numpys() -> None:
     n = Variable([1, 2])
     (n / 2).backward()
     assert n.grad.tolist() == [0.5, 0.5]
+
+
+def test_a_gradient_has_its_datas_type() -> None:
+    """Beside wider constants, at any order; beside complex ones it is the real part."""
+    x = Variable(np.ones(2, np.float32))
+    energy = np.sum(x**3 * np.array([1.0, 2.0]))
+    energy.backward(create_graph=True)
+    slope, x.grad = x.grad, None
+    slope.backward()
+
+    assert (energy.dtype, slope.dtype, x.grad.dtype) == (np.float64, np.float32, np.float32)
+    assert (slope.data.tolist(), x.grad.tolist()) == ([3, 6], [6, 12])
+    assert jacobian(lambda x: x * np.ones(2), np.ones(2, np.float32)).dtype == np.float32
+    turned = Op(lambda x: (3 + 4j) * x, lambda grad, out, x: (3 - 4j) * grad, "()->()", name="t", dtypes="complex128")
+    assert vjp(lambda x: apply(turned, x), np.ones(2)).tolist() == [3, 3]
 
 
 def test_queries_are_plain() -> None:
@@ -381,6 +426,13 @@ def with_repeated_indices(x: Any) -> Any:
     return y
 
 
+def with_more_axes(x: Any) -> Any:
+    y = np.copy(x)
+    y[0] = x[1:] ** 2
+    y[:, 0] = x[None, :1, 1]
+    return y
+
+
 def with_out(x: Any) -> Any:
     y = np.zeros_like(x)
     np.multiply(x, x, out=y)
@@ -388,7 +440,7 @@ def with_out(x: Any) -> Any:
     return y
 
 
-@pytest.mark.parametrize("f", [column_sums, by_index, through_views, with_repeated_indices, with_out])
+@pytest.mark.parametrize("f", [column_sums, by_index, through_views, with_repeated_indices, with_more_axes, with_out])
 def test_what_is_written_is_followed(f: Callable[[Any], Any]) -> None:
     """The same values as NumPy writes, and the slopes of these."""
     x, v = ramp(2, 3), ramp(2, 3)[::-1]
@@ -413,6 +465,43 @@ def test_writing_leaves_what_was_recorded() -> None:
     assert y.data == 100
 
 
+def with_buffers_of_its_own(x: Any) -> Any:
+    weights, rows, total = np.zeros(3), np.zeros(2, int), 0
+    for step in range(2):
+        weights[:] = step + 1, 0, 2
+        rows[:] = 0, step
+        total = total + np.sum(weights * x ** (step + 1)) + np.sum(x[rows] ** 2)
+    return total
+
+
+def test_what_is_no_variable_may_be_written_on() -> None:
+    """A constant, and an index, are what they were when they were used."""
+    x, v = ramp(2, 3), ramp(2, 3)[::-1]
+    step = 1e-6 * v
+    slope = (with_buffers_of_its_own(x + step) - with_buffers_of_its_own(x - step)) / 2e-6
+
+    np.testing.assert_allclose(np.sum(vjp(with_buffers_of_its_own, x) * v), slope, rtol=1e-7)
+
+
+def with_a_running_total(x: Any) -> Any:
+    total = fit = np.sum(x**2)
+    total += np.sum(x)
+    entry = last = x[-1, -1]
+    entry *= 2
+    return fit * total + last * entry
+
+
+def test_numbers_are_not_written_on() -> None:
+    """NumPy sums to a number, of which += makes another: whoever holds the first keeps it."""
+    x = ramp(2, 3)
+    step = 1e-6 * np.ones_like(x)
+    slope = (with_a_running_total(x + step) - with_a_running_total(x - step)) / 2e-6
+
+    assert with_a_running_total(Variable(x)).data == with_a_running_total(x)
+    np.testing.assert_allclose(np.sum(vjp(with_a_running_total, x)), slope, rtol=1e-7)
+
+
+ONE_SLOPE = Op(np.sin, lambda grad, out, x: grad, "()->()", jvp=lambda tangents, out, x: 1.0, name="one")
 V = Variable([1.0, 2.0, 3.0])
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "asarray": (lambda: np.array(V), "take .data"),
@@ -420,6 +509,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "float": (lambda: float(V[0]), r"float\(variable.data\)"),
     "item": (lambda: V[0].item(0), "variable.data.item"),
     "index": (lambda: [1, 2, 3][V[0]], "plain number"),
+    "deepcopy": (lambda: copy.deepcopy({"w": V}), r"write np.copy\(variable\)"),
     "plain slice": (lambda: np.zeros(3).__setitem__(slice(None), V), "np.zeros_like"),
     "plain in place": (lambda: np.zeros(3).__iadd__(V), "np.add would write .* np.zeros_like"),
     "plain add.at": (lambda: np.add.at(np.zeros(3), [0], V[0]), "np.add.at would write"),
@@ -431,6 +521,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "unregistered method": (lambda: V.std(axis=0), "np.std has no registered op"),
     "ufunc method": (lambda: np.multiply.outer(V, V), "np.multiply.outer has no registered op"),
     "argument": (lambda: np.sum(V, initial=2.0), "np.sum was called with initial=2.0, which op sum does not know"),
+    "complex": (lambda: V * 2j, "op multiply is for float64 and float32, and there are complex numbers here"),
     "dtype": (lambda: np.add(V, V, dtype=np.float32), "dtype"),
     "where": (lambda: np.exp(V, where=V > 1), "where="),
     "param": (lambda: np.sum(V, axis=V), "axis of op sum is a param"),
@@ -441,6 +532,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "name": (lambda: apply("sigmoyd", V), "Did you mean 'sigmoid'"),
     "int buffer": (lambda: np.zeros_like(Variable([1])).__iadd__(V[0]), "cannot be written on one of int64"),
     "2-D result": (lambda: jvp(lambda x: (x, x), np.ones(2), np.ones(2)), "f returned a tuple"),
+    "no result": (lambda: vjp(lambda x: None, np.ones(2)), "f returned a NoneType; return an array"),
+    "direction": (lambda: hvp(lambda x: np.sum(x**3), np.ones(2), 1.0), r"v has shape \(\), x \(2,\)"),
+    "directions": (lambda: hvp(lambda x, y: np.sum(x * y), (1.0, 2.0), (1.0,)), r"x \(\) and \(\); they must"),
+    "wrong jvp": (lambda: jvp(lambda x: apply(ONE_SLOPE, x), np.ones(2), np.ones(2)), r"jvp returned shapes \[\(\)"),
+    "no op": (lambda: apply(np.sin, V), "apply takes an op, or the name of one"),  # type: ignore[arg-type]
     "tangent": (lambda: jvp(np.sin, np.ones(2), np.ones(3)), r"v has shape \(3,\)"),
 }  # fmt: skip
 
@@ -451,6 +547,16 @@ def test_what_cannot_be_followed_is_refused(name: str) -> None:
     attempt, message = REFUSED[name]
     with pytest.raises(TapeError, match=message):
         attempt()
+
+
+def test_a_package_that_cannot_be_used_is_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its op may be the one that is missing; others work."""
+    works = {np.sin: Entry(Op(np.sin, lambda grad, out, x: grad * np.cos(x), "()->()"), np.sin)}
+    monkeypatch.setattr(dispatch, "_loaded", lambda: (works, [LoadError("entry point 'theirs': cannot import it")]))
+
+    assert isinstance(np.sin(V), Variable)
+    with pytest.raises(TapeError, match=r"np.arctan has no registered op.*; entry point 'theirs': cannot import it"):
+        np.arctan(V)
 
 
 def test_numpys_own_error_has_ours_as_its_cause() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from gradcheck_cli.case import Case, make_case
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.value import InputResult
@@ -59,8 +61,10 @@ def blame(case: Case, nodes: Sequence[Node], examine: Examine) -> Blame | None:
 
 
 def called(case: Case, node: Node) -> Case:
-    """A call of an op, as a case."""
+    """A call of an op, as a case; numbers of several precisions in the widest, in which they were computed."""
     assert node.op is not None
+    widest = np.result_type(*[x.dtype for x in node.inputs if x.dtype.kind == "f"], np.float16)
+    inputs = tuple([x.astype(widest) if x.dtype.kind == "f" else x for x in node.inputs])
     wanted = slots(node.op, len(node.inputs))
     domains: list[Domain] = [REAL if i in wanted else integers(0, 1) for i in range(len(node.inputs))]
     if len(domains) == len(node.op.domains):
@@ -75,4 +79,4 @@ def called(case: Case, node: Node) -> Case:
         params={name: [value] for name, value in node.params.items()},
         name=node.op.name,
     )
-    return make_case(op, tuple(node.inputs), node.params, seed=case.seed, index=case.index, edge=case.edge)
+    return make_case(op, inputs, node.params, seed=case.seed, index=case.index, edge=case.edge)

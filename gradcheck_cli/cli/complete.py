@@ -17,7 +17,7 @@ def complete_targets(_ctx: click.Context, _param: click.Parameter, incomplete: s
         return [CompletionItem(incomplete, type="file")]
     from gradcheck_cli.registry import installed_ops
 
-    names = [op.name for op in installed_ops() if op.name.startswith(incomplete)]
+    names = [op.name for op in installed_ops(broken=[]) if op.name.startswith(incomplete)]
     return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
 
 

@@ -47,7 +47,8 @@ def command(**options: Any) -> int:
         try_to_write(output)
     with ops_print_to_stderr() as stdout:
         inputs = read_inputs(options["inputs"], options["seed"])
-        ops = {op.name: op for op in (*installed_ops(), *(resolve(options["targets"]) if options["targets"] else ()))}
+        more = resolve(options["targets"]) if options["targets"] else []
+        ops = {op.name: op for op in (*installed_ops(broken=[]), *more)}
         verified = verify(evaluate(options["expression"], inputs, ops), options["seed"])
         if options["kind"] == "tree" and not output:
             text = render_tree(verified, width(stdout), use_color(options["color"], stdout))

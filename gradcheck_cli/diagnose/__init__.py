@@ -163,9 +163,17 @@ def _inside(finding: Finding) -> Finding:
     case = finding.case
     assert isinstance(case.op, Composite)
     with quiet():
-        found = blame(case, case.op.calls(case.inputs, case.params), lambda call: examine(call, Judging()))
-    if found is None or found.op is None:
+        try:
+            calls = case.op.calls(case.inputs, case.params)
+        except Exception:  # What the tape cannot follow: backward has raised the same, and the finding says so.
+            return finding
+        found = blame(case, calls, lambda call: examine(call, Judging()))
+    if found is None or (found.op is None and finding.code != "GC201"):
         return replace(finding, cause="unexplained")
+    if found.op is None:
+        why = f"Every op that {case.op.name} calls is right here, so it uses a value that the tape does not see"
+        advice = "compute it from the inputs themselves, without .data or no_grad()"
+        return replace(finding, cause="detached", why=why, suggestion=advice)
     why = f"{case.op.name} calls {found.sentence}"
     return replace(finding, cause="wrong_op_inside", why=why, suggestion=f"mend {found.op.name} first", input=None)
 

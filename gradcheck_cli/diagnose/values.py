@@ -54,10 +54,15 @@ def wrong_scale(e: Evidence) -> Cause | None:
     if not (agreement := e.agreement(exact * e.gradient)):
         return None
     sign = "-" if factor < 0 else ""
-    number = f"{factor:.6g}" if abs(abs(factor) - 1) > 1e-5 else f"{factor:.12g}"
-    what = f"{sign}{names[0][1]}" + (f" (or {names[1][1]})" if len(names) > 1 else "") if names else number
-    code = f"grad_{e.name} * {sign}{names[0][2]}" if names else f"grad_{e.name} * {number}"
+    what = f"{sign}{names[0][1]}" + (f" (or {names[1][1]})" if len(names) > 1 else "") if names else written(factor)
+    code = f"grad_{e.name} * {sign}{names[0][2]}" if names else f"grad_{e.name} * {written(factor)}"
     return Cause("wrong_scale", f"Times {what} the gradient {agreement}.", code)
+
+
+def written(factor: float) -> str:
+    """A factor in six digits, or in as many as tell it from 1."""
+    texts = (f"{factor:.{digits}g}" for digits in range(6, 18))
+    return next((text for text in texts if text not in ("1", "-1")), "1")
 
 
 def _rounded(factor: float, names: list[tuple[float, str, str]]) -> float:
@@ -68,6 +73,7 @@ def _factors(e: Evidence, factor: float) -> Iterator[tuple[float, str, str]]:
     """(value, in words, in code) of the numbers that a factor may be."""
     for number in (2, 3, 4):
         yield from _matching(factor, [(number, str(number), str(number)), (1 / number, f"1/{number}", f"1 / {number}")])
+    yield from _matching(factor, [(3 / 2, "3/2", "3 / 2"), (2 / 3, "2/3", "2 / 3")])  # of a power
     for code, (n, text) in _lengths(e).items():
         if n > 1:
             forms = [
@@ -266,7 +272,7 @@ def wrong_element(e: Evidence) -> Cause | None:
     pattern = _pattern(e, places)
     why = f"Only {shown}{more} of {known} entries {'is' if count == 1 else 'are'} wrong{pattern}; the others are right."
     if e.complete and (factor := _factor_where_wrong(e)) is not None:
-        why += f" Times {factor:.6g} {'it' if count == 1 else 'they'} would be, too."
+        why += f" Times {written(factor)} {'it' if count == 1 else 'they'} would be, too."
     return Cause("wrong_element", why, "look at where the loop or slice that fills them begins and ends")
 
 

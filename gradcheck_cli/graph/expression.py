@@ -37,6 +37,17 @@ _NAMES: Mapping[type[ast.AST], str] = {
     ast.IfExp: "if ... else",
     ast.NamedExpr: "an assignment",
     ast.JoinedStr: "an f-string",
+    ast.List: "a list",
+    ast.Tuple: "a tuple",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.BitXor: "^ (** is the power)",
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
+    ast.Invert: "~",
+    ast.Not: "not",
+    ast.And: "and",
+    ast.Or: "or",
 }
 _ALLOWED = "an expression has inputs, numbers, + - * / ** @, x[0], and ops by name: sigmoid(w @ x)"
 
@@ -113,6 +124,8 @@ class _Builder:
                 return self._number(-value)
             case ast.Name(id=name):
                 return self._leaf(name)
+            case ast.UnaryOp(op=ast.UAdd()):
+                return self.gate(node.operand)
             case ast.UnaryOp(op=ast.USub()):
                 return self._call("negative", [self.gate(node.operand)], {})
             case ast.BinOp() if type(node.op) in _OPERATORS:
@@ -123,7 +136,8 @@ class _Builder:
             case ast.Call(func=ast.Name(id=name)):
                 self._known(name)
                 return self._call(name, [self.gate(arg) for arg in node.args], dict(map(_param, node.keywords)))
-        what = _NAMES.get(type(node.func if isinstance(node, ast.Call) else node), type(node).__name__.lower())
+        culprit = getattr(node, "op", node.func if isinstance(node, ast.Call) else node)
+        what = _NAMES.get(type(culprit), type(culprit).__name__.lower())
         raise UsageError(f"{what} is not allowed; {_ALLOWED}")
 
     def _number(self, value: Any) -> Gate:

@@ -99,7 +99,8 @@ def _group_name(group: Sequence[CaseResult]) -> str:
 
 def _row(op: str, case: str, results: Sequence[CaseResult], verdict: Verdict, remark: str) -> list[Text]:
     inputs = [entry for result in results for entry in result.inputs]
-    worst = max((entry.worst for entry in inputs if entry.worst is not None), default=None)
+    judged = [entry for entry in inputs if entry.judged] or inputs  # an unjudged one's error means little beside others
+    worst = max((entry.worst for entry in judged if entry.worst is not None), default=None)
     resolution = resolution_of(results)
     loud = str(verdict).upper() if verdict.bad else str(verdict)
     last = Text.assemble((loud, _STYLES[verdict]), f"  {printable(remark)}" if remark else "")

@@ -15,7 +15,7 @@ from gradcheck_cli.errors import TapeError
 from gradcheck_cli.op import Op
 from gradcheck_cli.variable import tape
 from gradcheck_cli.variable.tape import Edge, Node
-from gradcheck_cli.variable.variable import Variable, apply, seeded
+from gradcheck_cli.variable.variable import Variable, apply, fitted, seeded
 
 Function = Callable[..., Any]
 
@@ -46,7 +46,7 @@ def jacobian(f: Function, x: Any) -> Any:
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
     """The product of the Hessian of a scalar f with v, of the shape of x: two backwards, no Hessian."""
-    vectors = v if isinstance(x, tuple) else (v,)
+    vectors = _vectors(x, v)
 
     def slope(*points: Any) -> Any:
         return sum(np.sum(g * t) for g, t in zip(vjp(f, points), vectors, strict=True))
@@ -62,9 +62,7 @@ def jvp(f: Function, x: Any, v: Any) -> Any:
     """
     y, points, nested = _evaluated(f, x)
     tangents: dict[Edge, Any] = {}
-    for point, tangent in zip(points, v if isinstance(x, tuple) else (v,), strict=True):
-        if np.shape(tangent) != point.shape:
-            raise TapeError(f"v has shape {np.shape(tangent)}, x {point.shape}; they must be the same")
+    for point, tangent in zip(points, _vectors(x, v), strict=True):
         assert point._edge is not None
         tangents[point._edge] = tangent if isinstance(tangent, Variable) else np.asarray(tangent)
     if y._edge is None:
@@ -79,7 +77,7 @@ def jvp(f: Function, x: Any, v: Any) -> Any:
 def _pushed(node: Node, tangents: dict[Edge, Any], nested: bool) -> Sequence[Any]:
     """The tangents of a node's outputs."""
     assert node.op is not None
-    given = [None if edge is None else tangents.get(edge) for edge in node.edges]
+    known = [None if edge is None else tangents.get(edge) for edge in node.edges]
     lift = Variable._lift
     if node.op.jvp is not None:
         inputs: Sequence[Any] = node.inputs
@@ -88,8 +86,12 @@ def _pushed(node: Node, tangents: dict[Edge, Any], nested: bool) -> Sequence[Any
             inputs = [lift(x, edge) for x, edge in zip(inputs, node.edges, strict=True)]
             outputs = [lift(y, (node, i)) for i, y in enumerate(outputs)]
         out = tuple(outputs) if node.several else outputs[0]
-        answer = node.op.jvp(tuple(given), out, *inputs, **node.params)
-        return answer if isinstance(answer, (tuple, list)) else [answer]
+        answer = node.op.jvp(tuple(known), out, *inputs, **node.params)
+        pushed = answer if isinstance(answer, (tuple, list)) else [answer]
+        given, wanted = [None if t is None else np.shape(t) for t in pushed], [y.shape for y in node.outputs]
+        if given != wanted:
+            raise TapeError(f"op {node.op.name}: jvp returned shapes {given} for outputs of shapes {wanted}")
+        return pushed
     # <backward(u), v> is linear in the cotangents u, and its gradient is J v.
     cotangents = [Variable(np.zeros_like(y)) for y in node.outputs]
     with tape.recording(wanted=True):
@@ -106,8 +108,21 @@ def _evaluated(f: Function, x: Any) -> tuple[Variable, list[Variable], bool]:
         y = f(*points)
     if isinstance(y, (tuple, list)):
         raise TapeError(f"f returned a {type(y).__name__}; return one array, np.concatenate joins several")
-    y = y if isinstance(y, Variable) else Variable._of(np.asarray(y))
+    if not isinstance(y, Variable):
+        array = np.asarray(y)
+        if array.dtype.kind not in "biufc":
+            raise TapeError(f"f returned a {type(y).__name__}; return an array")
+        y = Variable._of(array)
     return y, points, any(isinstance(p, Variable) for p in parts)
+
+
+def _vectors(x: Any, v: Any) -> Sequence[Any]:
+    """v as one vector for each part of x; raises TapeError where it has another shape."""
+    parts, vectors = (x, v) if isinstance(x, tuple) else ((x,), (v,))
+    given, wanted = (" and ".join(str(np.shape(part)) for part in each) for each in (vectors, parts))
+    if given != wanted:
+        raise TapeError(f"v has shape {given}, x {wanted}; they must be the same")
+    return tuple(vectors)
 
 
 def _point(x: Any) -> Variable:
@@ -129,9 +144,9 @@ def gradients_at(seeds: Sequence[tuple[Edge, Any]], points: Sequence[Variable], 
     wanted = {point._edge[0]: point for point in points if point._edge is not None}
     found: dict[Node, Any] = {node: np.zeros_like(point.data) for node, point in wanted.items()}
     with tape.recording(nested):
-        found |= {
-            node: g[0] for node, g in tape.flow(seeds, Variable._lift if nested else None, wanted) if node in wanted
-        }
+        for node, grads in tape.flow(seeds, Variable._lift if nested else None, wanted):
+            if node in wanted:
+                found[node] = fitted(grads[0], wanted[node].dtype)
     return list(found.values())
 
 

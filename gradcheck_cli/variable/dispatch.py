@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.errors import TapeError, suggestions
+from gradcheck_cli.errors import GradcheckError, TapeError, suggestions
 from gradcheck_cli.op import Op
 from gradcheck_cli.registry import installed_ops
 
@@ -108,21 +108,22 @@ def _same(value: Any, default: Any) -> bool:
 
 def entry_of(function: Function) -> Entry | None:
     """The op that answers for a function, if there is one: those in use come before the installed ones."""
-    return _temporary.get().get(function) or _installed().get(function)
+    return _temporary.get().get(function) or _loaded()[0].get(function)
 
 
 def refusal(function: Function) -> TapeError:
     """The error for a function that no op answers for."""
     name = shown(function)
-    return TapeError(
+    told = (
         f"{name} has no registered op, so no gradient would come back through it; declare one, "
         f"Op({name}, backward, signature), and use it: with using(op). Or take .data, where the gradient may end"
     )
+    return TapeError("; ".join([told, *map(str, _loaded()[1])]))  # a package that cannot be used may have one
 
 
 def op_named(name: str) -> Op:
     """An op in use or an installed one; raises TapeError where there is none."""
-    ops = {entry.op.name: entry.op for table in (_installed(), _temporary.get()) for entry in table.values()}
+    ops = {entry.op.name: entry.op for table in (_loaded()[0], _temporary.get()) for entry in table.values()}
     if name not in ops:
         raise TapeError(f"no op named {name!r} is installed{suggestions(name, ops)}")
     return ops[name]
@@ -139,8 +140,10 @@ def using(*ops: Op) -> Iterator[None]:
 
 
 @functools.cache
-def _installed() -> Mapping[Function, Entry]:
-    return _table(installed_ops())
+def _loaded() -> tuple[Mapping[Function, Entry], Sequence[GradcheckError]]:
+    """What installed ops answer for, and why a package's do not."""
+    broken: list[GradcheckError] = []
+    return _table(installed_ops(broken)), broken
 
 
 def _table(ops: Iterable[Op]) -> Mapping[Function, Entry]:

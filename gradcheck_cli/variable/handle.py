@@ -27,21 +27,22 @@ class Handle:
     of it that are still alive, and what it is a view of, as NumPy would have it.
     """
 
-    __slots__ = ("__weakref__", "_base", "_edge", "_views", "_writable", "data", "grad")
+    __slots__ = ("__weakref__", "_base", "_edge", "_number", "_views", "_writable", "data", "grad")
 
     data: Array
     grad: Any
     _edge: Edge | None
     _writable: bool  # whether this owns its memory, so that nobody else could see a write
+    _number: bool  # whether NumPy would have a number here, of which += makes another
     _base: tuple[Self, Any] | None  # of a view: what it is a view of, and its key
     _views: list[tuple[weakref.ref[Self], Callable[[Self], Self]]]  # and how to look again
 
     @classmethod
-    def _of(cls, data: Any, edge: Edge | None = None, writable: bool = False) -> Self:
+    def _of(cls, data: Any, edge: Edge | None = None, writable: bool = False, number: bool = False) -> Self:
         """Another handle of an array that is on a tape; a constant without an edge."""
         handle = object.__new__(cls)
         handle.data, handle.grad, handle._edge = data, None, edge
-        handle._writable, handle._base, handle._views = writable, None, _NO_VIEWS
+        handle._writable, handle._number, handle._base, handle._views = writable, number, None, _NO_VIEWS
         return handle
 
     @classmethod
@@ -73,37 +74,42 @@ class Handle:
         if out is None:
             return answer
         target = _target(out[0] if isinstance(out, tuple) else out, function)
+        if target._number:
+            return answer
         target._assign(answer)
         return target
 
     @classmethod
     def _apply(cls, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
         """Call an op and record it: a Variable, or a tuple of them where forward returns several arrays."""
-        if params:
-            _refuse_variables(op, params)
+        params = params and {name: _settled(op, name, value) for name, value in params.items()}
         # Every call of every op comes through here: loops are plain, and nothing is made twice.
         differentiated = tape.slots(op, len(inputs))
-        arrays, edges, tracked = [], [], False
+        arrays, edges, tracked, recording = [], [], False, tape.is_recording()
         for position, x in enumerate(inputs):
             edge = None
             if isinstance(x, Handle):
                 arrays.append(x.data)
                 if position in differentiated and (edge := x._edge) is not None:
                     tracked = True
+            elif recording and isinstance(x, np.ndarray) and x.flags.writeable:
+                arrays.append(x.copy())  # which its owner may write on before backward comes
             else:
                 arrays.append(x)
             edges.append(edge)
         arrays = as_arrays(arrays)
         answer = op.forward(*arrays, **params)
         several = isinstance(answer, (tuple, list))
-        outputs = tuple([np.asarray(y) for y in answer]) if several else (np.asarray(answer),)
-        recorded = tracked and tape.is_recording()
+        answers = answer if several else (answer,)
+        outputs = tuple([np.asarray(y) for y in answers])
+        recorded = tracked and recording
         node = Node(op, tuple(arrays), tuple(edges), params, outputs, several) if recorded else None
         made, shared = [], False
         for i, y in enumerate(outputs):
-            own = y.base is None and id(y) not in map(id, arrays)
-            shared = shared or not own
-            handle = cls._of(y, None if node is None else (node, i), own)
+            number = y is not answers[i] and y.ndim == 0
+            own = not number and y.base is None and id(y) not in map(id, arrays)
+            shared = shared or not (own or number)
+            handle = cls._of(y, None if node is None else (node, i), own, number)
             made.append(handle)
             if node is not None:
                 node.handles.append(weakref.ref(handle))
@@ -189,7 +195,10 @@ def _target(target: Any, function: Callable[..., Any]) -> Handle:
     return target
 
 
-def _refuse_variables(op: Op, params: Mapping[str, Any]) -> None:
-    for name, value in params.items():
-        if any(isinstance(v, Handle) for v in (value if isinstance(value, (tuple, list)) else (value,))):
-            raise TapeError(f"{name} of op {op.name} is a param, to which no gradient comes back; give it .data")
+def _settled(op: Op, name: str, value: Any) -> Any:
+    """A param that nobody will change; raises TapeError for a Variable, also within a tuple or list."""
+    if isinstance(value, Handle):
+        raise TapeError(f"{name} of op {op.name} is a param, to which no gradient comes back; give it .data")
+    if type(value) in (tuple, list):
+        return type(value)([_settled(op, name, entry) for entry in value])
+    return value.copy() if isinstance(value, np.ndarray) else value

@@ -6,7 +6,6 @@ whoever drops the last Variable of a computation frees all of it at once, withou
 
 from __future__ import annotations
 
-import functools
 import itertools
 import operator
 import weakref
@@ -35,6 +34,8 @@ class Node:
 
     `edges` has one entry per input, None for a constant. `handles` are weak references to the Variables that show
     the outputs. Serial numbers grow, so that descending order is a reverse topological order. A leaf has no op.
+
+    Raises TapeError for complex numbers, if the op is not for them.
     """
 
     __slots__ = ("edges", "handles", "inputs", "op", "outputs", "params", "serial", "several")
@@ -48,6 +49,8 @@ class Node:
         outputs: Sequence[Array] = (),
         several: bool = False,
     ) -> None:
+        if op is not None and "c" in [x.dtype.kind for x in (*inputs, *outputs)]:
+            _refuse_complex(op)
         self.op = op
         self.inputs = inputs
         self.edges = edges
@@ -122,7 +125,14 @@ class Node:
             )
 
 
-@functools.cache
+def _refuse_complex(op: Op) -> None:
+    if not any(dtype.startswith("complex") for dtype in op.dtypes):
+        raise TapeError(
+            f"op {op.name} is for {' and '.join(op.dtypes)}, and there are complex numbers here; declare one that is "
+            'for them, Op(..., dtypes="complex128"), or take .data, where the gradient may end'
+        )
+
+
 def slots(op: Op, count: int) -> tuple[int, ...]:
     """Which of `count` inputs backward differentiates; an op of *arrays treats more than it declares as those."""
     declared = op.differentiated

@@ -12,11 +12,11 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import ArrayLike
 
 from gradcheck_cli.errors import TapeError
-from gradcheck_cli.op import Op
+from gradcheck_cli.op import DTYPES, Op
 from gradcheck_cli.variable import tape
 from gradcheck_cli.variable.dispatch import op_named
 from gradcheck_cli.variable.handle import Handle
-from gradcheck_cli.variable.tape import Edge, Node
+from gradcheck_cli.variable.tape import Array, Edge, Node
 
 # ndarray methods that are NumPy functions of the same name, that change the array, and that leave arrays behind.
 _TWINS = frozenset({
@@ -119,6 +119,12 @@ class Variable(Handle, NDArrayOperatorsMixin):
 
     __float__ = __int__ = __complex__ = __index__ = _to_number
 
+    def __reduce_ex__(self, _: Any) -> NoReturn:
+        raise TapeError(
+            "a Variable would be copied or pickled without its graph; write np.copy(variable), or "
+            "Variable(variable.data.copy()) for another leaf"
+        )
+
     # Methods and indexing.
 
     def __getattr__(self, name: str) -> Any:
@@ -191,9 +197,24 @@ def _deposit(node: Node, grads: Sequence[Any], create_graph: bool) -> None:
         variable = reference()
         if variable is None or grad is None or variable._edge != (node, index):  # gone, or written on since
             continue
-        total = np.array(grad) if variable.grad is None and not create_graph else grad  # others may hold it
+        total = fitted(grad, variable.dtype)
+        total = np.array(total) if variable.grad is None and not create_graph else total  # others may hold it
         total = total if variable.grad is None else variable.grad + total
         variable.grad = _recorded(total) if create_graph else total
+
+
+def fitted(grad: Any, dtype: np.dtype[Any]) -> Any:
+    """A gradient of its data's dtype: beside wider numbers, or complex ones, it was computed as one of these."""
+    if dtype.kind not in "fc" or getattr(grad, "dtype", None) == dtype:
+        return grad
+    return apply(_CAST, grad, dtype=dtype) if isinstance(grad, Variable) else _cast(np.asarray(grad), dtype)
+
+
+def _cast(x: Array, dtype: np.dtype[Any]) -> Array:
+    return (x if dtype.kind == "c" else x.real).astype(dtype)
+
+
+_CAST = Op(_cast, lambda grad, *_, dtype: grad, "(...)", params={"dtype": DTYPES}, dtypes=DTYPES)  # noqa: ARG005
 
 
 def _recorded(grad: Any) -> Variable:
@@ -225,6 +246,8 @@ def apply(op: Op | str, *inputs: Any, **params: Any) -> Any:
 
     Raises TapeError for a Variable among the params: no gradient comes back to these.
     """
+    if not isinstance(op, (Op, str)):
+        raise TapeError(f"apply takes an op, or the name of one; {op!r} is neither")
     return Variable._apply(op_named(op) if isinstance(op, str) else op, inputs, params)
 
 
