@@ -30,6 +30,7 @@ _LIKE_A_JUMP, _SMALL, _FAINT, _THE_SAME = 32.0, 1024.0, 2.0**-20, 1 / 16
 # everything, for a backward rounds more than once. As much again of the whole gradient's pooled spread, for entries
 # that a few draws leave small by accident.
 _OWN, _POOLED = 2.0, 2.0
+_OWN_AND_MORE = 1.25  # times what is found with more digits, which round, too
 _LAST, _LARGEST = 8.0, 2.0  # roundings of the value itself and of the largest entry, at the very least
 _NATURAL = 8.0  # and of the natural size of a slope: a gradient that cancels to 0 rounds at the size of what cancels
 _WATCHED = 2**16  # entries of arrays that are watched at every call
@@ -92,7 +93,7 @@ def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
         floors[position] = _floor(case, position, gradient, near, far)
         if position in wide and wide[position].shape == gradient.shape:
             gap = np.abs(wide[position] - gradient)
-            floors[position] += np.where(np.isfinite(gap), gap, 0.0)
+            floors[position] += np.where(np.isfinite(gap), _OWN_AND_MORE * gap, 0.0)
     return floors
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import NONNEGATIVE, REAL, Op, integers
+from gradcheck_cli import NONNEGATIVE, POSITIVE, REAL, Op, integers
 from gradcheck_cli.analytic import Gradients, gradients, rounding
 from gradcheck_cli.case import Case
 from gradcheck_cli.draw import Sampling
@@ -287,6 +287,48 @@ def test_what_cancels_is_no_kink() -> None:
     floor = floor_of(case, gradient)
 
     assert 1e-9 < abs(gradient - expected) < floor < 1e-5
+
+
+LONG = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
+
+
+@pytest.mark.skipif(not LONG, reason="a long double is a double here: what this test is about is not known")
+@pytest.mark.parametrize("x", [3e-5, 1e-6, 2.5e-7])
+def test_what_cancels_to_a_few_digits_is_known_from_long_doubles(x: float) -> None:
+    """x e^x - e^x + 1 is a multiple of 2^-52 that no ulp of x moves, and is divided by x^2."""
+    op = Op(
+        lambda x: (np.exp(x) - 1) / x,
+        lambda grad, _out, x: grad * (x * np.exp(x) - np.exp(x) + 1) / x**2,
+        "()->()",
+        name="phi",
+        domain=POSITIVE,
+        samples=[[x]],
+    )
+    case = case_of(op)
+    (gradient,) = gradients(case).entries
+    exact = case.cotangents[0] * (1 / 2 + x / 3 + x**2 / 8)
+
+    assert abs(gradient - exact) <= floor_of(case, gradient) + 1e-12
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [
+        lambda grad, _out, x: grad * np.random.default_rng().uniform(1, 2, x.shape),
+        lambda grad, _out, x: grad * (2 if x.itemsize == 8 and x is THE_INPUT[0] else 1),
+    ],
+    ids=["random", "by identity"],
+)
+def test_what_copies_change_is_no_rounding(backward: Function) -> None:
+    """Of a backward that answers otherwise when it is asked again, nothing is excused by that."""
+    case = case_of(Op(np.negative, backward, "(n)", samples=[[[1.0, 2.0]]]))
+    THE_INPUT[:] = case.inputs
+    (gradient,) = gradients(case).entries
+
+    assert np.max(floor_of(case, gradient)) < 1e-12
+
+
+THE_INPUT: list[Array] = []
 
 
 def test_a_tie_is_no_rounding() -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.analytic import again, least_rounding, rounding, unsteadiness
+from gradcheck_cli.analytic import again, least_rounding, unsteadiness
 from gradcheck_cli.blocks import largest, largest_finite, largest_gap
 from gradcheck_cli.case import Case
 from gradcheck_cli.checks.finding import Finding, Severity
@@ -157,12 +157,7 @@ def _added(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tupl
     # Added before backward is called again, which may return the same buffer.
     added = {p: gradients[p] + alone.pop(p) for p in wider if alone[p].shape == gradients[p].shape}
     others = [w + u for w, u in zip(case.cotangents, others, strict=True)]
-    together = {p: g.copy() for p, g in again(case, cotangents=others).items()}
-    if any(_differences(together, added, wider)):
-        # Of few digits, the case's own cotangents may have rounded nothing.
-        more = rounding(replace(case, cotangents=tuple(others)), together)
-        wider = {p: floor + more[p] for p, floor in wider.items() if p in more}
-    for d in _differences(together, added, wider):
+    for d in _differences(again(case, cotangents=others), added, wider):
         yield _finding(
             case,
             d,
