@@ -209,6 +209,9 @@ def _moved(case: Case, turn: int, ulps: float) -> dict[int, Array]:
 def _real_arrays(case: Case, entries: Sequence[Any]) -> dict[int, Array]:
     """The gradients that are arrays of numbers, as real arrays, by input position."""
     arrays = {p: as_array(e) for p, e in zip(case.op.differentiated, entries, strict=False)}
+    for p, a in arrays.items():
+        if a is not None and a.dtype.kind == "f" and case.inputs[p].dtype.kind == "c":
+            arrays[p] = a + 0j  # a real gradient of complex data has no imaginary part
     return {
         p: as_real(a).astype(np.float64, copy=False)
         for p, a in arrays.items()

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.domain import REAL, Domain, Index
+from gradcheck_cli.domain import REAL, SPD, Domain, Index
 from gradcheck_cli.errors import DeclarationError, ShapeError, describe
 from gradcheck_cli.foreign import call
 from gradcheck_cli.signature import Shape, Signature, parse, show
@@ -293,6 +293,8 @@ class Op:
             names = ()
         if not names or not set(names) <= set(DTYPES):
             self._refuse(f"dtypes is {self.dtypes!r}", f"choose from {', '.join(DTYPES)}")
+        if SPD in self.domains and any(name.startswith("complex") for name in names):
+            self._refuse(f"dtypes is {self.dtypes!r}, but {SPD} is of real matrices", "give it another domain")
         return names
 
     def _valid_sample(self, sample: Any) -> Sample:

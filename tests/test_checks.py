@@ -323,6 +323,20 @@ def test_a_scalar_gradient_may_come_in_any_form(form: Function) -> None:
     assert check(Op(np.square, backward, "()"), cases=3).findings == ()
 
 
+@pytest.mark.parametrize("dtype", ["complex128", "complex64"])
+def test_a_real_gradient_of_complex_data_has_no_imaginary_part(dtype: str) -> None:
+    """It is judged as that: right of the real part, wrong of a square; its dtype is wrong anyway."""
+
+    def square_backward(grad: Array, out: Array, z: Array) -> Array:
+        return (2 * grad * np.conj(z)).real
+
+    wrong = check(np.square, square_backward, shapes=[(3,)], dtypes=[dtype], edges=False)
+    right = check(np.real, lambda grad, out, z: grad.real, shapes=[(3,)], dtypes=[dtype], edges=False)
+
+    assert codes(wrong) == {"GC104", "GC201"}
+    assert codes(right) == {"GC104"}
+
+
 def test_gradients_may_come_for_every_input() -> None:
     """With None, or anything, for those that are not differentiated."""
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from gradcheck_cli import POSITIVE, REAL, DeclarationError, Op, index
+from gradcheck_cli import POSITIVE, REAL, SPD, DeclarationError, Op, index
 
 
 def backward(grad: Any, out: Any, x: Any) -> Any:
@@ -111,6 +111,11 @@ WRONG = {
     ),
     "an unknown dtype": Wrong(
         lambda: Op(np.sin, backward, "()->()", dtypes=["float16"]), "sin", ["dtypes", "float16", "float64, float32"]
+    ),
+    "complex SPD": Wrong(
+        lambda: Op(np.linalg.inv, backward, "(n,n)->(n,n)", domain=SPD, dtypes=["float64", "complex64"]),
+        "inv",
+        ["dtypes", "SPD is of real matrices"],
     ),
     "dtypes is a number": Wrong(lambda: anything(np.sin, backward, "()->()", dtypes=3), "sin", ["dtypes", "float64"]),
     "a sample of too many inputs": Wrong(

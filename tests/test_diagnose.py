@@ -1,6 +1,7 @@
 """Every hypothesis about a cause, on one small example; and what is named when none of them explains."""
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -723,6 +724,17 @@ def test_complex_gradients_are_explained_or_left(backward: Function, cause: str)
     found = failures(np.square, backward, shapes=[(4,)], dtypes=("complex128",), cases=2)
 
     assert {finding.cause for finding in found} == {cause}
+
+
+def test_a_complex_output_of_real_data_is_not_taken_for_a_real_one() -> None:
+    """Products that a gradient may be are products of real numbers; nothing warns."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return np.fft.irfft(grad, n=len(x)) * len(x)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "GC201" in str(check(np.fft.rfft, backward, shapes=[(5,)], cases=6, edges=False))
 
 
 # Several cases

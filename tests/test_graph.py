@@ -108,6 +108,35 @@ def test_a_wrong_op_is_blamed(op_file: WriteFile, gradcheck: Gradcheck) -> None:
     assert outcome.stdout.endswith("4 gradients, 1 wrong\n")
 
 
+@pytest.mark.parametrize(
+    ("forward", "backward", "message"),
+    [
+        ("np.square", "grad / missing", "NameError: name 'missing' is not defined; raised in backward of op odd"),
+        ("np.square", "None", "returned None for input 0"),
+        ("lambda x: 'text'", "grad", "odd returns <U4, and not floating-point numbers"),
+        ("lambda x: x.astype(int)", "grad", "odd returns int64, and not floating-point numbers"),
+    ],
+)
+def test_an_op_that_is_none_is_one_line(
+    op_file: WriteFile, gradcheck: Gradcheck, forward: str, backward: str, message: str
+) -> None:
+    """Nobody's fault but its author's: exit 2."""
+    op_file(f"OPS = [Op({forward}, lambda grad, out, x: {backward}, '()->()', name='odd')]")
+    outcome = gradcheck("graph", "odd(x)", "-i", "x=0.5", "--ops", "my_ops.py")
+
+    assert (outcome.code, outcome.stdout, len(outcome.stderr.splitlines())) == (2, "", 1)
+    assert message in outcome.stderr
+
+
+def test_a_noisy_expression_cannot_be_judged(op_file: WriteFile, gradcheck: Gradcheck) -> None:
+    """It is called so."""
+    op_file("OPS = [Op(lambda x: x + np.random.rand(), lambda grad, out, x: grad, '()->()', name='noisy')]")
+    outcome = gradcheck("graph", "noisy(x)", "-i", "x=0.5", "--ops", "my_ops.py")
+
+    assert outcome.code == 1
+    assert "UNJUDGED x: expression gives another answer" in outcome.stdout
+
+
 def test_what_is_not_finite_cannot_be_judged(gradcheck: Gradcheck) -> None:
     """No pass: exit 1."""
     outcome = gradcheck("graph", "log(x)", "-i", "x=-1")

@@ -82,8 +82,9 @@ def usable(returned: Gradients, case: Case) -> dict[int, NDArray[Any]]:
     if returned.error is not None or returned.count != len(case.op.differentiated):
         return {}
     arrays = {i: as_array(e) for i, e in zip(case.op.differentiated, returned.entries, strict=True)}
+    kinds = {i: np.complex64 if case.inputs[i].dtype.kind == "c" else np.float64 for i in arrays}
     return {
-        i: array.astype(np.result_type(array.dtype, np.float64))
+        i: array.astype(np.result_type(array.dtype, np.float64, kinds[i]))
         for i, array in arrays.items()
         if array is not None
         and array.shape == case.inputs[i].shape

@@ -206,7 +206,7 @@ def _turned(e: Evidence) -> Iterator[tuple[str, Array | None]]:
 def _products(e: Evidence) -> Iterator[tuple[str, Array]]:
     """Arrays of the input's shape that a product rule may leave behind: grad times one or two of what there is."""
     outputs = e.case.outputs.arrays if e.case.outputs else ()
-    if len(outputs) != 1:
+    if len(outputs) != 1 or outputs[0].dtype.kind != "f":
         return
     w, out = e.case.cotangents[0].astype(np.float64), outputs[0].astype(np.float64)
     named = {

@@ -87,8 +87,13 @@ def evaluate(text: str, inputs: Mapping[str, Array], ops: Mapping[str, Op]) -> l
     unused = [name for name in inputs if name not in builder.leaves]
     if unused:
         raise UsageError(f"-i {unused[0]} is not in the expression")
-    with quiet():
-        backward([root.variable], retain_grad=True)
+    try:
+        with quiet():
+            backward([root.variable], retain_grad=True)
+    except TapeError:
+        raise
+    except Exception as error:  # It is somebody's backward; the note says whose.
+        raise UsageError("; ".join([describe(error), *getattr(error, "__notes__", ())])) from None
     return builder.gates
 
 
@@ -183,6 +188,8 @@ class _Builder:
             raise UsageError(f"{name} of {shapes} raises {describe(error)}") from None
         if isinstance(made, tuple):
             raise UsageError(f"{name} has several outputs; a gate has one")
+        if made.dtype.kind != "f":
+            raise UsageError(f"{name} returns {made.dtype}, and not floating-point numbers, so there is no gradient")
         shown = "".join(f" {key}={value!r}" for key, value in params.items())
         return self._add(Gate(label or name + shown, made, op, tuple(args), params, all(arg.number for arg in args)))
 

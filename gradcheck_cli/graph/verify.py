@@ -46,7 +46,7 @@ def _verified(gates: Sequence[Gate], gate: Gate, seed: int) -> Verified:
     if gate.gradient is None:
         return Verified(gate, None)
 
-    def rest(value: Any) -> Any:
+    def expression(value: Any) -> Any:
         """The whole expression, as a function of this gate's value."""
         values = {gate: value}
         for later in gates:
@@ -56,7 +56,7 @@ def _verified(gates: Sequence[Gate], gate: Gate, seed: int) -> Verified:
                 values[later] = apply(later.op, *args, **later.params)
         return values[gates[-1]]
 
-    op = composite(rest, None, name="expression")
+    op = composite(expression, None, name="expression")
     ones = np.ones_like(gates[-1].value)
     case = make_case(op, (gate.value,), {}, seed=seed, index=0, cotangents=(ones,))
     result = diagnose(examine(case, Judging()))
