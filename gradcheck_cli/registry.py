@@ -106,6 +106,10 @@ def _target(target: str, given: Given, plain: Plain | None) -> tuple[list[Op], s
     if not separator and not _is_file(place) and not _is_dotted_module(place):
         if Path(f"{place}.py").is_file():
             raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
+        if place.replace(",", "").isdigit():
+            raise UsageError(
+                f"{place!r} names no op; shapes have no blanks, and each its own option: --shape 4,3 --shape 3"
+            )
         return _pick(installed_ops(), target, "is installed"), None
     module, where, _ = _module_of(target)
     ops = _declared_in(module, where)
@@ -126,7 +130,10 @@ def _by_itself(function: FunctionType, where: str, plain: Plain | None) -> Op:
 
 
 def _is_file(place: str) -> bool:
-    return place.endswith(".py") or "/" in place or Path(place).is_dir()
+    if place.endswith(".py") or "/" in place or (Path(place).suffix and Path(place).is_file()):
+        return True
+    # A folder that happens to be called like an op hides it from nobody.
+    return Path(place).is_dir() and not any(op.name == place for op in installed_ops())
 
 
 def _module_of(target: str) -> tuple[ModuleType, str, str]:
@@ -181,12 +188,20 @@ def _file_module(place: str) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with _blamed(shown), _importable(path.resolve().parent):
+        folder = path.resolve().parent
+        with _blamed(shown), _importable(folder), _importable(_root(folder)):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
     return module
+
+
+def _root(folder: Path) -> Path:
+    """Where the package that a folder is part of is imported from; the folder itself, if it is no package."""
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
 
 
 def _ops_in(module: ModuleType, where: str) -> list[Op]:
@@ -245,6 +260,10 @@ def _blamed(where: str) -> Iterator[None]:
         if raised_at(error) is None:  # The target itself.
             raise LoadError(f"{where}: cannot import {error.name}: there is no such module") from None
         raise LoadError(f"{raised_at(error)}: cannot import {error.name}; install it (pip install {missing})") from None
+    except ImportError as error:
+        relative = "attempted relative import" in str(error)
+        advice = "; name part of a package by its dots, from the folder above: gradcheck run package.module"
+        raise LoadError(f"{raised_at(error) or where}: {describe(error)}{advice if relative else ''}") from None
     except SystemExit as error:
         raise LoadError(
             f"{raised_at(error) or where}: called sys.exit({error.code!r}) while it was being loaded"

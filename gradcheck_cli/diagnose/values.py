@@ -189,6 +189,8 @@ def _misdirected(e: Evidence) -> Cause | None:
     if not near.any(axis=1).all() or not np.array_equal(near.sum(axis=0), equal.sum(axis=0)):
         return None
     moved = int(np.count_nonzero(~np.diag(near)))
+    if not moved:
+        return None
     why = f"{moved} of {len(parts)} output entries have another one's place: their upstream gradients are exchanged."
     return Cause("permuted_or_reversed", why, "undo what forward does to the order: reshapes and axes, one by one")
 
