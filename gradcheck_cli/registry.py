@@ -15,7 +15,15 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from gradcheck_cli.adapters import Given, Target, ops_of, targets_of
-from gradcheck_cli.errors import DeclarationError, LoadError, Terminated, UsageError, describe, suggestions
+from gradcheck_cli.errors import (
+    DeclarationError,
+    GradcheckError,
+    LoadError,
+    Terminated,
+    UsageError,
+    describe,
+    suggestions,
+)
 from gradcheck_cli.installed import entry_points
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import raised_at, short_path
@@ -42,7 +50,8 @@ def located(targets: Sequence[str], given: Given | None = None, plain: Plain | N
     given = given or Given()
     found: dict[Op, str | None] = {}
     for target in targets:
-        ops, source = _target(target, given, plain)
+        with _looked_at():
+            ops, source = _target(target, given, plain)
         found |= {op: source for op in ops if op not in found}
     if not targets:
         found = dict.fromkeys(installed_ops())
@@ -87,10 +96,11 @@ def recognised(target: str) -> list[Target] | None:
     if not place or not ("::" in target or _is_file(place) or _is_dotted_module(place)):
         return None
     module, where, _ = _module_of(target)
-    if _declared_in(module, where):
-        return None
-    name = name.partition(",")[0]
-    return [t for t in targets_of(module, where) if not name or t.answers_to(name)]
+    with _looked_at():
+        if _declared_in(module, where):
+            return None
+        name = name.partition(",")[0]
+        return [t for t in targets_of(module, where) if not name or t.answers_to(name)]
 
 
 def module_at(target: str) -> ModuleType:
@@ -243,6 +253,20 @@ def _importable(folder: Path) -> Iterator[None]:
             file = getattr(sys.modules[name], "__file__", None)
             if file and Path(file).parent == folder and not name.startswith(_MANGLED):
                 del sys.modules[name]
+
+
+@contextmanager
+def _looked_at() -> Iterator[None]:
+    """Turn what somebody's objects raise when they are only looked at (`__getattr__`) into one line that says where."""
+    try:
+        yield
+    except (GradcheckError, KeyboardInterrupt, Terminated):
+        raise
+    except BaseException as error:
+        place = raised_at(error, by_us=False)
+        if place is None:
+            raise
+        raise LoadError(f"{place}: {describe(error)} (while it was looked at)") from None
 
 
 @contextmanager

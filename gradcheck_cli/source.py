@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
+from gradcheck_cli.errors import original
+
 _STANDARD = os.__file__.removesuffix("os.py")  # the folder of Python's own library
 _INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]")
 
@@ -59,7 +61,7 @@ def raised_at(error: BaseException, *, by_us: bool = True) -> str | None:
     Where such code called ours and that raised, it is still to blame for its arguments, unless `by_us` is False.
     """
     place = None
-    traceback = error.__traceback__
+    traceback = original(error).__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
         module = str(traceback.tb_frame.f_globals.get("__name__", ""))

@@ -375,6 +375,22 @@ def test_an_object_that_has_every_attribute_is_an_op_like_any_other(gradcheck: G
     assert gradcheck("run", "my_ops.py").code == 0
 
 
+def test_where_a_function_exits_is_told(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file("def f_forward(x):\n    raise SystemExit(0)\n\ndef f_backward(dout, x):\n    return dout")
+    outcome = gradcheck("run", "my_ops.py", "--shape", "3")
+
+    assert "SystemExit: 0 at my_ops.py:5" in complaint(outcome)
+    assert outcome.code == 2
+
+
+def test_init_of_an_op_file_says_that_it_is_one(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file('OPS = [Op(np.sin, lambda grad, out, x: grad * np.cos(x), "()->()")]')
+    outcome = gradcheck("init", "my_ops.py")
+
+    assert "op file already: gradcheck run my_ops.py" in complaint(outcome)
+    assert outcome.code == 2
+
+
 def test_an_input_without_a_gradient_is_not_blamed_on_the_command_line_library(
     gradcheck: Gradcheck, op_file: WriteFile
 ) -> None:
