@@ -305,6 +305,8 @@ class Op:
         for name, x in zip(self.names, inputs, strict=True):
             if x.dtype.kind not in "fciub":
                 self._refuse(f"{name} of a sample is {x.tolist()!r}", "write numbers")
+            if x.dtype.kind == "c" and not any(dtype.startswith("complex") for dtype in self.dtypes):
+                self._refuse(f"{name} of a sample is complex", 'write real numbers, or add "complex128" to dtypes=')
         try:
             self.gufunc.bind([x.shape for x in inputs], self.names)
         except ShapeError as error:

@@ -208,6 +208,9 @@ OPS = [Op(lambda x, a: x, lambda g, o, x, a: g, "()->()", name="odd", params={"a
     "a sample that does not fit": BadFile(
         'OPS = [Op(np.sin, lambda g, o, x: g, "(n)->(n)", samples=[3.0])]', ["sin", "(n)->(n)", "sample"]
     ),
+    "a complex sample of a real op": BadFile(
+        'OPS = [Op(np.sin, lambda g, o, x: g, "()->()", samples=[1j])]', ["sin", "sample", "complex128"]
+    ),
     "a sample of words": BadFile(
         'OPS = [Op(np.sin, lambda g, o, x: g, "()->()", samples=["one"])]', ["sin", "sample", "one"]
     ),
