@@ -155,8 +155,11 @@ class Op:
         return {name: self._choices(name, c, shapes) if callable(c) else c for name, c in self.params.items()}
 
     def run(self, inputs: Sequence[Array], params: Mapping[str, Any]) -> Outputs:
-        """Call forward; whatever it raises passes through, as an Exception."""
-        result = call(self.forward, *inputs, **params)
+        """Call forward; whatever it raises, or what it returns does when it is looked at, passes as an Exception."""
+        return call(self._run, inputs, params)  # type: ignore[no-any-return]
+
+    def _run(self, inputs: Sequence[Array], params: Mapping[str, Any]) -> Outputs:
+        result = self.forward(*inputs, **params)
         several = isinstance(result, (tuple, list))
         return Outputs(tuple(np.asarray(r) for r in (result if several else (result,))), several)
 

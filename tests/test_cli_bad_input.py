@@ -244,19 +244,54 @@ def test_a_declaration_that_cannot_be_drawn_is_no_skip_beside_other_ops(
     assert gradcheck("run", "my_ops.py").code in (1, 2)
 
 
-def test_an_op_that_exits_from_where_nobody_calls_it_does_not_pass(gradcheck: Gradcheck, op_file: WriteFile) -> None:
-    """NumPy asks a gradient for its `__array__`, and the table asks a param for its repr."""
-    op_file("""
+@pytest.mark.parametrize(
+    ("forward", "backward", "code"),
+    [("Exits()", "grad", "GC401"), ("x", "Exits()", "GC105")],
+    ids=["forward", "backward"],
+)
+def test_what_exits_when_it_becomes_an_array_is_a_finding(
+    gradcheck: Gradcheck, op_file: WriteFile, forward: str, backward: str, code: str
+) -> None:
+    op_file(f"""
         class Exits:
             def __array__(self, *args, **kwargs):
                 raise SystemExit(0)
 
-        OPS = [Op(np.sin, lambda grad, out, x: Exits(), "()->()")]
+        OPS = [
+            Op(lambda x: {forward}, lambda grad, out, x: {backward}, "()->()", name="exits"),
+            Op(np.sin, lambda grad, out, x: grad * np.cos(x), "()->()"),
+        ]
+    """)
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert code in outcome.stdout
+    assert "1 passed" in outcome.stdout
+    assert outcome.code == 1
+
+
+def test_what_exits_where_nobody_expects_it_does_not_pass(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    """The table asks a param for its repr."""
+    op_file("""
+        class Exits:
+            def __repr__(self):
+                raise SystemExit(0)
+
+        OPS = [Op(lambda x, a: x, lambda grad, out, x, a: grad, "()->()", name="exits", params={"a": [Exits()]})]
     """)
     outcome = gradcheck("run", "my_ops.py")
 
     assert "my_ops.py:6: SystemExit" in complaint(outcome)
     assert outcome.code == 2
+
+
+def test_a_report_into_a_pipe_is_written_once(gradcheck: Gradcheck) -> None:
+    """Whoever reads from it would take a first try for all there is."""
+    outcome = shell(
+        gradcheck, "run sin --shape 3 --report json=pipe -q; wait", before="mkfifo pipe; cat pipe > read.json &"
+    )
+
+    assert outcome.code == 0
+    assert '"sin"' in (gradcheck.folder / "read.json").read_text(encoding="utf-8")
 
 
 STREAMS = [
