@@ -228,7 +228,7 @@ def of_the_case(gradient: Array, case: Case) -> bool:
 def as_array(entry: Any) -> Array | None:
     """What backward returned for an input as an array of numbers, or None."""
     try:
-        array = np.asarray(entry)
+        array = call(np.asarray, entry)
     except Exception:  # Ragged lists, or objects whose __array__ raises.
         return None
     return array if array.dtype.kind in "fiubc" else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,10 +34,11 @@ def load(folder: Path | None = None) -> Settings:
 
     shown = short_path(str(path))
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("gradcheck", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError) as error:
+        tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+    except (OSError, ValueError, RecursionError) as error:  # Also a number of more digits than Python reads.
         raise UsageError(f"{shown} cannot be read: {error}") from None
     where = f"{shown}: [tool.gradcheck]"
+    table = tool.get("gradcheck", {}) if isinstance(tool, dict) else None
     if not isinstance(table, dict):
         raise UsageError(f"{where} is no table")
     for key in table:
@@ -76,6 +77,6 @@ def _integer(table: dict[str, Any], key: str, least: int, where: str) -> int | N
 def _resolution(value: Any, where: str) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= sys.float_info.max:
         raise UsageError(f"{where}: min-resolution is {value!r}; it must be a number above 0")
     return float(value)

@@ -108,6 +108,8 @@ class Interval(Domain):
             raise ValueError(f"{self} is too wide or too narrow to draw from")
         # 60 or more grid points per value keep accidental ties rare, and the decimals as short as that allows.
         grid = 10.0 ** math.floor(math.log10((high - low) / (60 * max(count, 10))))
+        if max(-low, high) / grid >= 2.0**62:  # As many ticks as an integer has.
+            raise ValueError(f"{self} is too narrow to draw from, so far from 0")
         segments = self._segments(low, high, grid)
         if not segments:
             raise ValueError(f"{self} leaves nothing to draw between {low:g} and {high:g}")
@@ -116,7 +118,8 @@ class Interval(Domain):
         chosen = stream.distinct(int(ends[-1]), shape)
         segment = np.searchsorted(ends, chosen, side="right")
         ticks = starts[segment] + chosen - np.concatenate(([0], ends))[segment]
-        return np.asarray(_decimals(ticks, round(math.log10(grid))), dtype)
+        with np.errstate(over="ignore"):  # 1e300 is infinite in single precision.
+            return np.asarray(_decimals(ticks, round(math.log10(grid))), dtype)
 
     def _window(self) -> tuple[float, float]:
         """The finite range that random values are drawn from, off the borders."""
@@ -306,7 +309,8 @@ def domain_of(text: str) -> Domain:
             arguments = ast.literal_eval(f"({rest[:-1]},)")
             domain: Domain = functions[name](*arguments)  # type: ignore[operator]
             return domain
-    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError) as error:
-        raise ValueError(f"{text!r} is not a domain: {error}") from None
+    except (SyntaxError, TypeError, ValueError, ArithmeticError, MemoryError, RecursionError) as error:
+        if "malformed" not in str(error):  # ast's word for index(n), which tells nobody to write index("n").
+            raise ValueError(f"{text[:60]!r} is not a domain: {error}") from None
     known = [*constants, "interval(low,high)", "integers(low,high)", "one_of([...])", 'index("n")']
-    raise ValueError(f"{text!r} is not a domain; there are {', '.join(known)}")
+    raise ValueError(f"{text[:60]!r} is not a domain; there are {', '.join(known)}")

@@ -47,10 +47,15 @@ class Terminated(BaseException):
     """SIGTERM, as an exception: what was finished is still reported."""
 
 
+def original(error: BaseException) -> BaseException:
+    """What escaped from somebody's code, where an exception stands in for it."""
+    escaped = getattr(error, "original", None)
+    return escaped if isinstance(escaped, BaseException) else error
+
+
 def describe(error: BaseException) -> str:
     """One line for any exception, also for one whose `__str__` raises or spans lines; what escaped, as itself."""
-    escaped = getattr(error, "original", None)
-    error = escaped if isinstance(escaped, BaseException) else error
+    error = original(error)
     try:
         text = " ".join(str(error).split())
     except Exception:

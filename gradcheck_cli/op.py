@@ -163,8 +163,11 @@ class Op:
         return {name: self._choices(name, c, shapes) if callable(c) else c for name, c in self.params.items()}
 
     def run(self, inputs: Sequence[Array], params: Mapping[str, Any]) -> Outputs:
-        """Call forward; whatever it raises passes through, as an Exception."""
-        result = call(self.forward, *inputs, **params)
+        """Call forward; whatever it raises, or what it returns does when it is looked at, passes as an Exception."""
+        return call(self._run, inputs, params)  # type: ignore[no-any-return]
+
+    def _run(self, inputs: Sequence[Array], params: Mapping[str, Any]) -> Outputs:
+        result = self.forward(*inputs, **params)
         several = isinstance(result, (tuple, list))
         return Outputs(tuple(np.asarray(r) for r in (result if several else (result,))), several)
 
@@ -315,6 +318,8 @@ class Op:
         for name, x in zip(self.names, inputs, strict=True):
             if x.dtype.kind not in "fciub":
                 self._refuse(f"{name} of a sample is {x.tolist()!r}", "write numbers")
+            if x.dtype.kind == "c" and not any(dtype.startswith("complex") for dtype in self.dtypes):
+                self._refuse(f"{name} of a sample is complex", 'write real numbers, or add "complex128" to dtypes=')
         try:
             self.gufunc.bind([x.shape for x in inputs], self.names)
         except ShapeError as error:

@@ -52,7 +52,8 @@ def located(targets: Sequence[str], given: Given | None = None, plain: Plain | N
     given = given or Given()
     found: dict[Op, str | None] = {}
     for target in targets:
-        ops, source = _target(target, given, plain)
+        with _looked_at():
+            ops, source = _target(target, given, plain)
         found |= {op: source for op in ops if op not in found}
     if not targets:
         found = dict.fromkeys(installed_ops())
@@ -114,10 +115,11 @@ def recognised(target: str) -> list[Target] | None:
     if not place or not ("::" in target or _is_file(place) or _is_dotted_module(place)):
         return None
     module, where, _ = _module_of(target)
-    if _declared_in(module, where):
-        return None
-    name = name.partition(",")[0]
-    return [t for t in targets_of(module, where) if not name or t.answers_to(name)]
+    with _looked_at():
+        if _declared_in(module, where):
+            return None
+        name = name.partition(",")[0]
+        return [t for t in targets_of(module, where) if not name or t.answers_to(name)]
 
 
 def module_at(target: str) -> ModuleType:
@@ -133,6 +135,10 @@ def _target(target: str, given: Given, plain: Plain | None) -> tuple[list[Op], s
     if not separator and not _is_file(place) and not _is_dotted_module(place):
         if Path(f"{place}.py").is_file():
             raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
+        if place.replace(",", "").isdigit():
+            raise UsageError(
+                f"{place!r} names no op; shapes have no blanks, and each its own option: --shape 4,3 --shape 3"
+            )
         broken: list[GradcheckError] = []
         ops = installed_ops(broken)
         if broken and not any(op.name == target for op in ops):  # It may be in there, and so may what a glob means.
@@ -159,7 +165,10 @@ def _by_itself(function: FunctionType, where: str, plain: Plain | None) -> Op:
 
 
 def _is_file(place: str) -> bool:
-    return place.endswith(".py") or "/" in place or Path(place).is_dir()
+    if place.endswith(".py") or "/" in place or (Path(place).suffix and Path(place).is_file()):
+        return True
+    # A folder that happens to be called like an op hides it from nobody.
+    return Path(place).is_dir() and not any(op.name == place for op in installed_ops())
 
 
 def _module_of(target: str) -> tuple[ModuleType, str, str]:
@@ -285,6 +294,20 @@ def _importable(*folders: Path, package: str = "") -> Iterator[None]:
 
 
 @contextmanager
+def _looked_at() -> Iterator[None]:
+    """Turn what somebody's objects raise when they are only looked at (`__getattr__`) into one line that says where."""
+    try:
+        yield
+    except (GradcheckError, KeyboardInterrupt, Terminated):
+        raise
+    except BaseException as error:
+        place = raised_at(error, by_us=False)
+        if place is None:
+            raise
+        raise LoadError(f"{place}: {describe(error)} (while it was looked at)") from None
+
+
+@contextmanager
 def _blamed(where: str) -> Iterator[None]:
     """Turn whatever importing somebody's code raises into one line that says where."""
     try:
@@ -299,6 +322,10 @@ def _blamed(where: str) -> Iterator[None]:
         if raised_at(error) is None:  # The target itself.
             raise LoadError(f"{where}: cannot import {error.name}: there is no such module") from None
         raise LoadError(f"{raised_at(error)}: cannot import {error.name}; install it (pip install {missing})") from None
+    except ImportError as error:
+        relative = "attempted relative import" in str(error)
+        advice = "; name part of a package by its dots, from the folder above: gradcheck run package.module"
+        raise LoadError(f"{raised_at(error) or where}: {describe(error)}{advice if relative else ''}") from None
     except SystemExit as error:
         raise LoadError(
             f"{raised_at(error) or where}: called sys.exit({error.code!r}) while it was being loaded"

@@ -140,6 +140,8 @@ class Sampler:
     def _sample_cases(self) -> Iterator[Case]:
         """The author's own cases, numbered from -1 downwards."""
         for position, sample in enumerate(self.op.samples):
+            if not self.drawer.dtype.startswith("complex") and any(x.dtype.kind == "c" for x in sample.inputs):
+                continue  # Its real parts are another point.
             inputs = tuple(
                 x.astype(self.drawer.dtype) if domain.differentiable else x
                 for x, domain in zip(sample.inputs, self.op.domains, strict=True)

@@ -11,7 +11,7 @@ import numpy as np
 from gradcheck_cli.adapters import Given, Target, targets_of
 from gradcheck_cli.adapters.inputs import example_shapes
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.registry import module_at
+from gradcheck_cli.registry import module_at, recognised
 from gradcheck_cli.source import short_path
 from gradcheck_cli.stream import Stream
 
@@ -85,6 +85,8 @@ def _op_file(target: str, folder: Path) -> Draft:
     source = Path(target)
     module = module_at(target)
     targets = [t for t in targets_of(module, short_path(target)) if not t.asked]
+    if recognised(target) is None:
+        raise UsageError(f"{short_path(target)} is an op file already: gradcheck run {short_path(target)}")
     if not targets:
         raise UsageError(f"{short_path(target)}: nothing in it is recognised; docs/your-code.md shows what is")
     path = source.resolve().parent / f"{source.stem}_ops.py"

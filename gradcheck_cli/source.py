@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
+from gradcheck_cli.errors import original
+
 _STANDARD = os.__file__.removesuffix("os.py")  # the folder of Python's own library
 _INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]")
 
@@ -32,16 +34,21 @@ def name_of(function: Callable[..., Any]) -> str:
 def place_of(function: Callable[..., Any]) -> str | None:
     """`file:line in name` of a Python function; None for one that was not written in Python."""
     code = getattr(_bare(function), "__code__", None)
-    if code is None:
+    if not isinstance(code, CodeType):
         return None
     return f"{short_path(code.co_filename)}:{code.co_firstlineno} in {name_of(function)}"
 
 
 def caller_place() -> str | None:
-    """`file:line` of the innermost frame outside of this package: where a declaration was written."""
+    """`file:line` of the innermost frame outside of this package: where a declaration was written.
+
+    None for what the command declares itself, which click called.
+    """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 (inspect.stack() reads every source file)
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith("click."):
+            return None
         if not module.startswith(("gradcheck_cli", "dataclasses")) and frame.f_code.co_filename != "<string>":
             return f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back
@@ -54,7 +61,7 @@ def raised_at(error: BaseException, *, by_us: bool = True) -> str | None:
     Where such code called ours and that raised, it is still to blame for its arguments, unless `by_us` is False.
     """
     place = None
-    traceback = error.__traceback__
+    traceback = original(error).__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
         module = str(traceback.tb_frame.f_globals.get("__name__", ""))
@@ -92,16 +99,21 @@ def call_error(function: Callable[..., Any], positional: int, keywords: list[str
 def _bare(function: Callable[..., Any]) -> Callable[..., Any]:
     while isinstance(function, functools.partial):
         function = function.func
-    unwrapped: Callable[..., Any] = inspect.unwrap(function)
+    try:
+        unwrapped: Callable[..., Any] = inspect.unwrap(function)
+    except ValueError:  # It says that it wraps itself: an object that has whatever attribute it is asked for.
+        return function
     return unwrapped
 
 
 def numbers_in(function: Callable[..., Any]) -> list[float]:
     """The numbers that a Python function mentions: in its code, that of functions inside it, and its defaults."""
     bare = _bare(function)
+    if not isinstance(code := getattr(bare, "__code__", None), CodeType):
+        return []
     keyword_defaults = getattr(bare, "__kwdefaults__", None) or {}
     mentioned: list[Any] = [*(getattr(bare, "__defaults__", None) or ()), *keyword_defaults.values()]
-    codes = [code] if isinstance(code := getattr(bare, "__code__", None), CodeType) else []
+    codes = [code]
     for code in codes:
         mentioned += [constant for constant in code.co_consts if not isinstance(constant, CodeType)]
         codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]

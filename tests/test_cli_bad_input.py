@@ -54,6 +54,16 @@ def shell(gradcheck: Gradcheck, arguments: str, before: str = "") -> Outcome:
         ("run matmul --shape ٣,3", ["--shape", "٣,3"]),
         ("run matmul --shape 1_000", ["--shape", "1_000"]),
         ("run matmul --shape 2x3", ["--shape", "2x3", "2,3,4"]),
+        ("run matmul --shape (2,3", ["--shape", "(2,3", "2,3,4"]),
+        ("run matmul --shape (", ["--shape", "(", "2,3,4"]),
+        ("run matmul --shape 4 3", ["'3'", "--shape 4,3 --shape 3"]),
+        ("run matmul --shape 4,3 3,2", ["'3,2'", "--shape 4,3 --shape 3"]),
+        ("run add --atol 1_0", ["--atol", "1_0"]),
+        ("run add --atol ٣", ["--atol", "٣"]),
+        ("run add --domain index(n)", ["--domain", 'index("n")']),
+        (f"run add --domain interval(0,{'9' * 400})", ["--domain", "interval"]),
+        ("record add -o .", ["-o .", ".json"]),
+        ("record add -o /", ["-o /", ".json"]),
         ("run matmul --shape 2.0,3", ["--shape", "2.0,3"]),
         ("run matmul --shape 999999,999999", ["matmul", "a (999999,999999)", "999,998,000,001", "--max-elements"]),
         ("run add --shape 9999999999999999999", ["--shape", "9999999999999999999"]),
@@ -188,11 +198,18 @@ OPS = [Op(lambda x, a: x, lambda g, o, x, a: g, "()->()", name="odd", params={"a
         'OPS = [Op(lambda x, a: x, lambda g, o, x, a: g, "()->()", name="odd", params={"a": lambda x: None})]',
         ["odd", "params['a']", "None"],
     ),
+    "a domain too narrow for its place": BadFile(
+        'OPS = [Op(np.sin, lambda g, o, x: g, "()->()", domain=interval(1e16, 1e16 + 2))]', ["sin", "too narrow"]
+    ),
+    "wraps itself, and declares nothing": BadFile("def f(x): return x\nf.__wrapped__ = f", ["my_ops.py", "no ops"]),
     "SPD on a shape that is not square": BadFile(
         'OPS = [Op(np.tril, lambda g, o, x: np.tril(g), "(m,n)", domain=SPD)]', ["tril", "SPD", "square"]
     ),
     "a sample that does not fit": BadFile(
         'OPS = [Op(np.sin, lambda g, o, x: g, "(n)->(n)", samples=[3.0])]', ["sin", "(n)->(n)", "sample"]
+    ),
+    "a complex sample of a real op": BadFile(
+        'OPS = [Op(np.sin, lambda g, o, x: g, "()->()", samples=[1j])]', ["sin", "sample", "complex128"]
     ),
     "a sample of words": BadFile(
         'OPS = [Op(np.sin, lambda g, o, x: g, "()->()", samples=["one"])]', ["sin", "sample", "one"]
@@ -227,19 +244,54 @@ def test_a_declaration_that_cannot_be_drawn_is_no_skip_beside_other_ops(
     assert gradcheck("run", "my_ops.py").code in (1, 2)
 
 
-def test_an_op_that_exits_from_where_nobody_calls_it_does_not_pass(gradcheck: Gradcheck, op_file: WriteFile) -> None:
-    """NumPy asks a gradient for its `__array__`, and the table asks a param for its repr."""
-    op_file("""
+@pytest.mark.parametrize(
+    ("forward", "backward", "code"),
+    [("Exits()", "grad", "GC401"), ("x", "Exits()", "GC105")],
+    ids=["forward", "backward"],
+)
+def test_what_exits_when_it_becomes_an_array_is_a_finding(
+    gradcheck: Gradcheck, op_file: WriteFile, forward: str, backward: str, code: str
+) -> None:
+    op_file(f"""
         class Exits:
             def __array__(self, *args, **kwargs):
                 raise SystemExit(0)
 
-        OPS = [Op(np.sin, lambda grad, out, x: Exits(), "()->()")]
+        OPS = [
+            Op(lambda x: {forward}, lambda grad, out, x: {backward}, "()->()", name="exits"),
+            Op(np.sin, lambda grad, out, x: grad * np.cos(x), "()->()"),
+        ]
+    """)
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert code in outcome.stdout
+    assert "1 passed" in outcome.stdout
+    assert outcome.code == 1
+
+
+def test_what_exits_where_nobody_expects_it_does_not_pass(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    """The table asks a param for its repr."""
+    op_file("""
+        class Exits:
+            def __repr__(self):
+                raise SystemExit(0)
+
+        OPS = [Op(lambda x, a: x, lambda grad, out, x, a: grad, "()->()", name="exits", params={"a": [Exits()]})]
     """)
     outcome = gradcheck("run", "my_ops.py")
 
     assert "my_ops.py:6: SystemExit" in complaint(outcome)
     assert outcome.code == 2
+
+
+def test_a_report_into_a_pipe_is_written_once(gradcheck: Gradcheck) -> None:
+    """Whoever reads from it would take a first try for all there is."""
+    outcome = shell(
+        gradcheck, "run sin --shape 3 --report json=pipe -q; wait", before="mkfifo pipe; cat pipe > read.json &"
+    )
+
+    assert outcome.code == 0
+    assert '"sin"' in (gradcheck.folder / "read.json").read_text(encoding="utf-8")
 
 
 STREAMS = [
@@ -346,6 +398,97 @@ def test_an_array_of_as_many_dimensions_as_there_may_be(gradcheck: Gradcheck) ->
     assert (outcome.code, outcome.stderr) == (0, "")
 
 
+def test_an_object_that_has_every_attribute_is_an_op_like_any_other(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file("""
+        class Anything:
+            def __call__(self, x):
+                return 2 * x
+
+            def __getattr__(self, name):
+                return self
+
+        OPS = [Op(Anything(), lambda grad, out, x: 2 * grad, "()->()", name="anything")]
+    """)
+
+    assert gradcheck("run", "my_ops.py").code == 0
+
+
+def test_where_a_function_exits_is_told(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file("def f_forward(x):\n    raise SystemExit(0)\n\ndef f_backward(dout, x):\n    return dout")
+    outcome = gradcheck("run", "my_ops.py", "--shape", "3")
+
+    assert "SystemExit: 0 at my_ops.py:5" in complaint(outcome)
+    assert outcome.code == 2
+
+
+def test_init_of_an_op_file_says_that_it_is_one(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file('OPS = [Op(np.sin, lambda grad, out, x: grad * np.cos(x), "()->()")]')
+    outcome = gradcheck("init", "my_ops.py")
+
+    assert "op file already: gradcheck run my_ops.py" in complaint(outcome)
+    assert outcome.code == 2
+
+
+def test_an_input_without_a_gradient_is_not_blamed_on_the_command_line_library(
+    gradcheck: Gradcheck, op_file: WriteFile
+) -> None:
+    op_file("def f_forward(x):\n    return np.sin(x)\n\ndef f_backward(dout, x):\n    return dout * np.cos(x)")
+    outcome = gradcheck("run", "my_ops.py", "--shape", "3", "--domain", "x=integers(0,9)")
+
+    assert re.fullmatch("gradcheck: op f: no input is differentiable.*\n", complaint(outcome))
+    assert outcome.code == 2
+
+
+def test_a_file_of_a_package_imports_its_package(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file("", "pkg/__init__.py")
+    op_file("SCALE = 2.0", "pkg/constants.py")
+    op_file(
+        "from pkg.constants import SCALE\n"
+        'OPS = [Op(lambda x: SCALE * x, lambda grad, out, x: SCALE * grad, "()->()", name="scale")]',
+        "pkg/my_ops.py",
+    )
+
+    assert gradcheck("run", "pkg/my_ops.py").code == 0
+
+
+def test_a_relative_import_says_how_to_name_the_module(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file("", "pkg/__init__.py")
+    op_file('from . import nothing\nOPS = [Op(np.sin, lambda grad, out, x: grad, "()->()")]', "pkg/my_ops.py")
+    outcome = gradcheck("run", "pkg/my_ops.py")
+
+    line = complaint(outcome)
+    assert "pkg/my_ops.py:4" in line
+    assert "gradcheck run package.module" in line
+
+
+def test_a_folder_called_like_an_op_does_not_hide_it(gradcheck: Gradcheck, tmp_path: Path) -> None:
+    (tmp_path / "sin").mkdir()
+
+    assert gradcheck("run", "sin", "--shape", "3").code == 0
+
+
+def test_a_file_that_is_not_python_is_no_unknown_op(gradcheck: Gradcheck, tmp_path: Path) -> None:
+    (tmp_path / "ops.ipynb").write_text("{}", encoding="utf-8")
+
+    assert "ops.ipynb is not a Python file" in complaint(gradcheck("run", "ops.ipynb"))
+
+
+@pytest.mark.parametrize("columns", ["0", "-1", "٣", "1e3", "99999999999999999999"])
+def test_odd_columns_are_survived(gradcheck: Gradcheck, columns: str) -> None:
+    outcome = gradcheck("run", "sin", "--shape", "3", COLUMNS=columns)
+
+    assert (outcome.code, outcome.stderr) == (0, "")
+
+
+def test_show_tells_what_an_undeclared_function_is_taken_for(gradcheck: Gradcheck, op_file: WriteFile) -> None:
+    op_file("def f_forward(x):\n    return np.sin(x)\n\ndef f_backward(dout, x):\n    return dout * np.cos(x)")
+    outcome = gradcheck("show", "my_ops.py")
+
+    assert "f_forward and f_backward" in outcome.stdout
+    assert "--shape" in outcome.stdout
+    assert "Never called" not in outcome.stdout
+
+
 def test_an_empty_table_is_not_blamed_on_the_selection(gradcheck: Gradcheck, op_file: WriteFile) -> None:
     op_file("OPS = []")
     outcome = gradcheck("run", "my_ops.py")
@@ -444,6 +587,7 @@ WRONG_OPS = {
     "integers": WrongOp("np.rint(a * b).astype(int)", RIGHT, "GC404", ["int64"]),
     "booleans": WrongOp("a > b", RIGHT, "GC404", ["bool"]),
     "complex": WrongOp("a * b * 1j", RIGHT, "GC104", ["complex128", "float64"]),
+    "no outputs": WrongOp("[]", RIGHT, "GC404", ["empty list"]),
     "forgotten return": WrongOp("None", RIGHT, "GC40", ["returns None"]),
     "wrong output shape": WrongOp("(a * b).sum()", RIGHT, "GC403", ["()", "(n),(n)->(n)"]),
     "mutating backward": WrongOp(

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -396,6 +397,23 @@ def test_a_param_that_cannot_be_recorded(gradcheck: Gradcheck, op_file: WriteFil
 
     assert (outcome.code, outcome.stdout) == (2, "")
     assert outcome.stderr == "gradcheck: op: param k={1} cannot be written in a fixture: it is a set\n"
+
+
+@pytest.mark.parametrize("value", ["10**5000", "ENDLESS"])
+def test_a_failure_whose_param_cannot_be_written_is_still_told(
+    gradcheck: Gradcheck, op_file: WriteFile, value: str
+) -> None:
+    op_file(f"""
+        ENDLESS = []
+        ENDLESS.append(ENDLESS)
+        OPS = [Op(lambda x, k: x, lambda grad, out, x, k: -grad, "()->()", name="op", params={{"k": [{value}]}})]
+    """)
+    outcome = gradcheck("run", "my_ops.py")
+
+    assert outcome.code == 1
+    assert re.fullmatch(
+        "gradcheck: not saved for a replay: op: param k.*cannot be written in a fixture.*\n", outcome.stderr
+    )
 
 
 def test_an_op_that_is_gone_fails_and_the_others_are_replayed(

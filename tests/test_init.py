@@ -130,6 +130,9 @@ def test_the_table_is_what_run_does_by_itself(gradcheck: Gradcheck, project: Pat
         ("cases = true", "cases is True; it must be an integer of 1 or more"),
         ("min-resolution = 0", "min-resolution is 0; it must be a number above 0"),
         ("min-resolution = nan", "min-resolution is nan; it must be a number above 0"),
+        (f"min-resolution = {'9' * 400}", "it must be a number above 0"),
+        (f"seed = {'9' * 5000}", "pyproject.toml cannot be read"),
+        (f"ops = {'[' * 5000}{']' * 5000}", "pyproject.toml cannot be read"),
         ("seed = ", "pyproject.toml cannot be read"),
     ],
 )
@@ -140,6 +143,15 @@ def test_a_table_that_cannot_be_meant_is_one_line(gradcheck: Gradcheck, table: s
     assert outcome.code == 2
     assert outcome.stderr.count("\n") == 1
     assert message in outcome.stderr
+
+
+@pytest.mark.parametrize("text", ['tool = "x"', "tool = [1]", '[tool]\ngradcheck = "x"', "[[tool.gradcheck]]"])
+def test_a_table_that_is_none_is_called_that(gradcheck: Gradcheck, text: str) -> None:
+    (gradcheck.folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    outcome = gradcheck("run", "tanh")
+
+    assert outcome.code == 2
+    assert outcome.stderr == "gradcheck: pyproject.toml: [tool.gradcheck] is no table\n"
 
 
 def test_the_nearest_table_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,7 +249,7 @@ def _difference(where: str, judgement: Judgement, row: int) -> str:
 
 def _percent(relative: float) -> str:
     percent = 100 * relative
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+    return f"{percent:.0f} %" if 10 <= percent < 1e6 else f"{percent:.2g} %"
 
 
 def _resolution(judgement: Judgement, method: str) -> float:

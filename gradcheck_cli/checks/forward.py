@@ -76,8 +76,10 @@ def _dtypes(case: Case) -> Iterator[Finding]:
     name = name_of(case.op.forward)
     outputs = case.outputs.arrays
     if not any(y.dtype.kind in "fc" for y in outputs):
-        odd = outputs[0] if outputs else np.empty(0)
-        if odd.dtype == object:
+        odd = outputs[0] if outputs else None
+        if odd is None:
+            yield _no_derivative(case, f"{name} returns an empty list or tuple: no output")
+        elif odd.dtype == object:
             what = "None" if odd.shape == () and odd.item() is None else f"objects of shape {show(odd.shape)}"
             yield _no_derivative(case, f"{name} returns {what}, not numbers")
         else:

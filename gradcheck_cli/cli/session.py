@@ -84,6 +84,8 @@ def check_sinks(reports: Sequence[tuple[str, str]]) -> None:
 def try_to_write(path: Path) -> None:
     """Open the file as it will be opened, and leave nothing behind; raises UsageError."""
     existed = path.exists()
+    if path.is_fifo():  # A pipe: whoever reads from it would take this for all there is.
+        return
     try:
         path.open("a").close()
         if not existed:

@@ -13,11 +13,15 @@ from gradcheck_cli.cli.complete import complete_targets
 def command(targets: tuple[str, ...], color: str) -> int:
     """Show ops: signature, formula, domain, params, and what is checked of them."""
     from gradcheck_cli.cli.terminal import ops_print_to_stderr, use_color, width, write
-    from gradcheck_cli.registry import resolve
-    from gradcheck_cli.reporters.catalogue import render_op
+    from gradcheck_cli.registry import recognised, resolve
+    from gradcheck_cli.reporters.catalogue import render_op, render_targets
 
     with ops_print_to_stderr() as stdout:
+        columns, colored = width(stdout), use_color(color, stdout)
+        undeclared = [found for target in targets for found in recognised(target) or ()]
+        if undeclared:  # Without shapes these are no ops yet.
+            write(stdout, render_targets(undeclared, width=columns, color=colored))
+            return 0
         ops = resolve(targets)
-        colored = use_color(color, stdout)
-        write(stdout, "\n".join(render_op(op, width=width(stdout), color=colored) for op in ops))
+        write(stdout, "\n".join(render_op(op, width=columns, color=colored) for op in ops))
     return 0

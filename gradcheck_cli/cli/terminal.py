@@ -32,7 +32,8 @@ def width(stream: TextIO) -> int | None:
     if stream.isatty():
         return max(_columns(), 40)
     columns = os.environ.get("COLUMNS", "")
-    return max(int(columns), 40) if columns.isascii() and columns.isdigit() and int(columns) > 0 else None
+    known = columns.isascii() and columns.isdigit() and int(columns[:6]) > 0
+    return min(max(int(columns[:6]), 40), 10_000) if known else None
 
 
 def _columns() -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 _BYTES = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)\s*(?P<unit>[KMGT]?)(?P<binary>i?)B?", re.ASCII | re.IGNORECASE)
-_SHAPE = re.compile(r"\(?\s*(?P<sides>[0-9]+(\s*,\s*[0-9]+)*\s*,?)?\s*\)?", re.ASCII)
+_SHAPE = re.compile(r"\s*(?P<sides>[0-9]+(\s*,\s*[0-9]+)*\s*,?)?\s*", re.ASCII)
 
 
 class FiniteFloat(click.ParamType):
@@ -25,6 +25,8 @@ class FiniteFloat(click.ParamType):
         try:
             number = float(value)
         except ValueError:
+            number = None
+        if number is None or not str(value).isascii() or "_" in str(value):
             self.fail(f"{value!r} is not a number", param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not finite", param, ctx)
@@ -77,8 +79,9 @@ class ShapeType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
-        match = _SHAPE.fullmatch(value.strip())
-        if match is None or not value.strip():
+        bare = value.strip()
+        match = _SHAPE.fullmatch(bare[1:-1] if bare.startswith("(") and bare.endswith(")") else bare)
+        if match is None or not bare:
             self.fail(f"{value!r} is not a shape; write 2,3,4 (or () for 0-d)", param, ctx)
         sides = (match["sides"] or "").rstrip(" ,")
         if any(len(side.strip()) > 18 for side in sides.split(",")):

@@ -79,11 +79,14 @@ def _symmetric(e: Evidence, inputs: list[Array]) -> bool:
     return all(y.shape == z.shape and np.allclose(np.abs(y), np.abs(z), rtol=1e-5, atol=0) for y, z in pairs)
 
 
+_MOST_AXES = 8  # of which every subset is tried
+
+
 def wrong_axis_of_sum(e: Evidence) -> Cause | None:
     """The sum over the uses of a broadcast input, along other axes than those it was broadcast along."""
     spread = _uses(e)
     g = e.returned
-    if spread is None or g is None or g.size == 0:
+    if spread is None or g is None or g.size == 0 or spread.ndim > _MOST_AXES:
         return None
     sums = {axes: spread.sum(axis=axes) for n in range(spread.ndim + 1) for axes in _choose(spread.ndim, n)}
     fitting = [axes for axes, total in sums.items() if total.size == e.x.size and e.agreement(total)]

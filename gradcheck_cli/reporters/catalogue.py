@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
+from rich.table import Column
 from rich.text import Text
 
 from gradcheck_cli.adapters import Target
+from gradcheck_cli.case import text_of
 from gradcheck_cli.op import Op
 from gradcheck_cli.reporters.screen import draw, table
 from gradcheck_cli.reporters.text import count, printable
@@ -28,17 +30,23 @@ def render_list(ops: Sequence[Op], width: int | None, color: bool) -> str:
     for op in ops:
         params = [" ".join(op.params) or "-"] if roomy else []
         grid.add_row(*map(_text, (op.name, op.gufunc.text, *params, op.formula or "-")))
-    for column in grid.columns[:-1]:  # rich would rather shorten a name than a formula
-        column.min_width = max(len(str(cell)) for cell in column.cells)
+    _keep(grid.columns[:-1])
     return draw([grid, Text(f"\n{count(len(ops), 'op')}; gradcheck show OP tells more")], width, color)
 
 
 def render_targets(targets: Sequence[Target], width: int | None, color: bool) -> str:
     """A table of what declares nothing, but is recognised."""
-    grid = table({"name": "", "taken for": "", "where": "cut"})
+    grid = table({"name": "", "taken for": "fold", "where": "cut"})
     for target in targets:
         grid.add_row(*map(_text, (target.name, target.what, target.place or "-")))
+    _keep(grid.columns[:1])
     return draw([grid, Text("\ngradcheck run FILE::NAME with a --shape for each array checks one")], width, color)
+
+
+def _keep(columns: Sequence[Column]) -> None:
+    """Keep them as wide as what stands in them: rich would rather shorten a name than a formula."""
+    for column in columns:
+        column.min_width = max(len(str(cell)) for cell in column.cells)
 
 
 def render_op(op: Op, width: int | None, color: bool) -> str:
@@ -78,7 +86,7 @@ def _choices(choices: object) -> str:
     if callable(choices):
         return f"{getattr(choices, '__name__', 'a function')} of the input shapes".replace("<lambda>", "a function")
     assert isinstance(choices, Sequence)
-    return ", ".join(map(repr, choices))
+    return ", ".join(map(text_of, choices))
 
 
 def _module_name(function: object) -> str:
