@@ -18,9 +18,9 @@ from gradcheck_cli.pairs import as_complex, as_real
 Array = NDArray[Any]
 Moved = Sequence[Mapping[int, NDArray[Any]]]
 
-# Backward is called again with everything moved by NEAR ulps (one alone is often rounded away), and by FAR ulps; large
-# gradients, whose pooled spread is known better, are asked less often.
-_TURNS, _FEW_TURNS, _LARGE, _NEAR, _FAR = (1, 1, 1, 1, 1, 1, 0, 0), (1, 1, 1, 0), 4096, 4.0, 4096.0
+# Backward is called again with everything moved by NEAR ulps (one alone is often rounded away), and by FAR ulps to the
+# same sides; large gradients, whose pooled spread is known better, are asked less often.
+_TURNS, _FEW_TURNS, _LARGE, _NEAR, _FAR = (6, 6), (3, 1), 4096, 4.0, 4096.0
 # Where moving an input crosses a kink the gradient jumps, and that is no rounding. A jump is as large for FAR ulps as
 # for NEAR ones, a lost digit is 1,024 times as large, and what cancels differs in every turn, while a jump is to one of
 # two sides; values within THE_SAME of a spread are one. Spreads below SMALL roundings of the largest number, and jumps
@@ -34,8 +34,8 @@ _OWN_AND_MORE = 1.25  # times what is found with more digits, which round, too
 _LAST, _LARGEST = 8.0, 2.0  # roundings of the value itself and of the largest entry, at the very least
 _NATURAL = 8.0  # and of the natural size of a slope: a gradient that cancels to 0 rounds at the size of what cancels
 _WATCHED = 2**16  # entries of arrays that are watched at every call
-# Multipliers of a multiplicative hash, one for each turn: odd, and with bits all over.
-_ODD = [(0x9E3779B97F4A7C15 * (2 * turn + 1)) % 2**64 for turn in range(len(_TURNS))]
+# A hash of a value, another one for each turn (Steele, Lea & Flood 2014); a product alone makes turns alike.
+_STEP, _MIX, _MIX_AGAIN = 0x9E3779B97F4A7C15, np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,7 @@ def rounding(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     still has), and by computing in more digits. Of a backward that gives another answer for copies of the same arrays,
     neither tells what is rounding. `exact` holds the gradients as real arrays, by input position.
     """
-    turns = list(enumerate(_turns(exact)))
-    near = [_moved(case, turn, _NEAR) for turn, is_near in turns if is_near]
-    far = [_moved(case, turn, _FAR) for turn, is_near in turns if not is_near]
+    near, far = ([_moved(case, t, u) for t in range(n)] for n, u in zip(_turns(exact), (_NEAR, _FAR), strict=True))
     wide = _in_more_digits(case)
     copies = again(case, inputs=[lay_out(np.array(x), case.layout) for x in case.inputs])
     floors = {}
@@ -107,12 +105,12 @@ def _repeats(gradient: Array, other: Array | None, precision: Any) -> bool:
 
 def unsteadiness(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     """How far each entry moves at all when everything moves by a few ulps, be that a kink or a singular matrix."""
-    near = [_moved(case, turn, _NEAR) for turn, is_near in enumerate(_turns(exact)) if is_near]
+    near = [_moved(case, turn, _NEAR) for turn in range(_turns(exact)[0])]
     return {position: np.max(np.abs(_moves(position, gradient, near)), axis=0) for position, gradient in exact.items()}
 
 
-def _turns(exact: Mapping[int, Array]) -> tuple[int, ...]:
-    """How often backward is asked, and whether by moving things only a little."""
+def _turns(exact: Mapping[int, Array]) -> tuple[int, int]:
+    """How often backward is asked with things moved a little, and with things moved farther."""
     return _FEW_TURNS if max((g.size for g in exact.values()), default=0) > _LARGE else _TURNS
 
 
@@ -244,7 +242,8 @@ def _nudge(x: Array, turn: int, ulps: float) -> Array:
     if x.dtype.kind != "f":
         return x
     bits = np.asarray(x, np.float64, order="C").reshape(-1).view(np.uint64)
-    up = (bits >> np.uint64(2)) * np.uint64(_ODD[turn]) >> np.uint64(63) == 1
+    mixed = ((bits >> np.uint64(2)) + np.uint64((turn + 1) * _STEP % 2**64)) * _MIX
+    up = (mixed ^ mixed >> np.uint64(32)) * _MIX_AGAIN >> np.uint64(63) == 1
     side = np.where(up, ulps, -ulps).reshape(x.shape)
     return np.asarray(np.where(x == 0, x, x + side * np.spacing(x)), x.dtype)
 

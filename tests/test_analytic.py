@@ -331,6 +331,21 @@ def test_what_copies_change_is_no_rounding(backward: Function) -> None:
 THE_INPUT: list[Array] = []
 
 
+@pytest.mark.parametrize("x", [-2.25 - k / 100 for k in range(8)])
+def test_a_difference_that_moves_only_sometimes_is_rounding(x: float) -> None:
+    """Two numbers that move to the same side leave 1 / (a - b)^2 as it is, a little way and a long one."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        slope = -grad / (x[0] - x[1]) ** 2
+        return np.array([slope, -slope])
+
+    op = Op(lambda x: 1 / (x[0] - x[1]), backward, "(2)->()", samples=[[[x, x - 0.03]]], loops=False, name="pole")
+    (case,) = [case for case in Sampler(op, Sampling(edges=False, cases=1)) if case.index < 0]
+    exact = backward(case.cotangents[0], case.outputs.arrays[0] if case.outputs else case.inputs[0], case.inputs[0])
+
+    assert np.all(floor_of(case, exact) > np.abs(exact) * np.spacing(abs(x)) / 0.03)
+
+
 def test_a_tie_is_no_rounding() -> None:
     """Two equal inputs are moved together, or an even split would seem to be noise."""
     case = case_of(replace(BUILT_IN["maximum"], samples=[([1.0, 2.0], [1.0, 3.0])]))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import Op, check, interval
+from gradcheck_cli import POSITIVE, REAL, Op, check, interval
 
 Array = NDArray[Any]
 Function = Callable[[Array], Any]
@@ -80,6 +80,23 @@ def test_a_right_backward_is_not_wrong_in_the_tails(name: str, seed: int) -> Non
     report = check(RIGHT[name], seed=seed)
 
     assert report.verdict == "pass", report.findings
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "pass"), (1.01, "fail")])
+def test_a_small_number_hides_what_is_taken_from_one(factor: float, verdict: str) -> None:
+    """The pseudo-Huber loss of a residual of 0.03 is small, and its backward takes a root of 1.0002 from 1."""
+
+    def huber(d: Array, r: Array) -> Any:
+        return r**2 / (1 + np.sqrt(1 + (r / d) ** 2))
+
+    def backward(grad: Array, out: Array, d: Array, r: Array) -> Any:
+        root = np.sqrt(1 + (r / d) ** 2)
+        return factor * grad * (2 * d * (root - 1) - r**2 / d / root), grad * r / root
+
+    sample = [[1.394, 1.891, 2.167, 1.807], [0.03] * 4]
+    op = Op(huber, backward, "(n),(n)->(n)", domain=[POSITIVE, REAL], samples=[sample], loops=False, name="huber")
+
+    assert check(op, cases=1, edges=False).verdict == verdict
 
 
 @pytest.mark.parametrize(

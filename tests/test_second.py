@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import Gradcheck, WriteFile
 
-from gradcheck_cli import Op, check, no_grad, one_of, unbroadcast
+from gradcheck_cli import REAL, Op, check, index, integers, no_grad, one_of, unbroadcast
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.registry import installed_ops
@@ -42,6 +42,39 @@ def test_built_in_ops_pass_at_order_two(name: str) -> None:
     assert report.passed
     assert [finding.message for finding in report.findings if finding.severity > Severity.NOTE] == []
     assert {BUILT_IN[name].names[i] for i in BUILT_IN[name].differentiated} <= judged
+
+
+def taken_backward(grad: Any, out: Any, x: Any, i: Any) -> Any:
+    gradient = np.zeros_like(x)
+    np.add.at(gradient, i, 2 * grad * x[i])
+    return gradient
+
+
+def test_an_index_is_one_at_order_two() -> None:
+    """Into a dimension that has another name there, be it empty."""
+    domain = REAL, index("n")
+    op = Op(lambda x, i: x[i] ** 2, taken_backward, "(n),(k)->(k)", domain=domain, name="taken", loops=False)
+
+    assert check(op, order=2, cases=4).passed
+
+
+def labelled(x: Any, y: Any) -> Any:
+    return (1 - y) * x**2
+
+
+@pytest.mark.parametrize(
+    ("backward", "codes"),
+    [
+        (lambda grad, _out, x, y: grad * (1 - y) * 2 * x, set()),
+        (lambda grad, _out, x, y: grad * (1 - y) * np.where(x == 1, 2.0, 2 * x), {"GC601"}),
+    ],
+    ids=["right", "a branch that forgets x"],
+)
+def test_labels_may_stand_in_a_product_at_order_two(backward: Any, codes: set[str]) -> None:
+    """Integers have no slope, whatever the ops make of floats in their place."""
+    op = Op(labelled, backward, "(n),(n)->(n)", domain=(REAL, integers(0, 1)), samples=[[[1.0, 2.0], np.array([0, 1])]])
+
+    assert {finding.code for finding in found(op)} == codes
 
 
 @pytest.mark.parametrize("name", ["relu", "absolute", "maximum"])

@@ -353,6 +353,19 @@ def test_a_gradient_too_small_to_be_seen_is_not_judged() -> None:
     assert report.verdict == "inconclusive"
 
 
+def test_a_slope_of_zero_is_nothing_to_be_relative_to() -> None:
+    """Where last digits are measured and 1 is claimed, that is off by 100 %, not by 10^14 %."""
+
+    def constant(x: Array) -> Any:
+        return 1e3 * (np.exp(x) * np.exp(-x))
+
+    report = check(constant, lambda grad, _out, _x: grad, shapes=[(3,)], edges=False)
+    messages = [finding.message for finding in report.findings if finding.code == "GC201"]
+
+    assert messages
+    assert all("off by 100 %" in message for message in messages)
+
+
 def test_a_large_offset_is_no_excuse() -> None:
     """The slope of 1e8 + sin x is 1, whatever the size of its values."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import wraps
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -60,19 +61,35 @@ def blame(case: Case, nodes: Sequence[Node], examine: Examine) -> Blame | None:
     return Blame() if proven else None
 
 
+def _only(wanted: Sequence[int], asked: Sequence[int], backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward that returns the gradients of the wanted inputs alone, of those it is asked for or of all inputs."""
+
+    @wraps(backward)
+    def less(grad: Any, out: Any, *inputs: Any, **params: Any) -> Any:
+        entries = backward(grad, out, *inputs, **params)
+        places = range(len(inputs)) if len(entries) == len(inputs) else asked
+        return tuple(entry for place, entry in zip(places, entries, strict=True) if place in wanted)
+
+    return less
+
+
 def called(case: Case, node: Node) -> Case:
-    """A call of an op, as a case; numbers of several precisions in the widest, in which they were computed."""
+    """A call of an op, as a case; numbers of several precisions in the widest, in which they were computed.
+
+    Integers, as the labels in 1 - y, have no slope whatever the op makes of floats.
+    """
     assert node.op is not None
     widest = np.result_type(*[x.dtype for x in node.inputs if x.dtype.kind == "f"], np.float16)
     inputs = tuple([x.astype(widest) if x.dtype.kind == "f" else x for x in node.inputs])
-    wanted = slots(node.op, len(node.inputs))
+    asked = slots(node.op, len(node.inputs))
+    wanted = [i for i in asked if node.inputs[i].dtype.kind in "fc"]
     domains: list[Domain] = [REAL if i in wanted else integers(0, 1) for i in range(len(node.inputs))]
     if len(domains) == len(node.op.domains):
         pairs = zip(node.op.domains, domains, strict=True)
         domains = [usual if isinstance(own, Index) else own for own, usual in pairs]
     op = Op(
         node.op.forward,
-        node.op.backward,
+        node.op.backward if len(wanted) == len(asked) else _only(wanted, asked, node.op.backward),
         plain([x.shape for x in node.inputs]),
         domain=domains,
         differentiable=[i in wanted for i in range(len(node.inputs))],

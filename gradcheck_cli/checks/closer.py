@@ -238,7 +238,8 @@ class _CloseLook:
 def _difference(where: str, judgement: Judgement, row: int) -> str:
     """Both numbers, and how far they are apart."""
     claimed, measured = float(judgement.claimed[row]), judgement.measured
-    relative = float(judgement.deviation[row]) / (abs(float(measured.value[row])) or abs(claimed))
+    size, bar = abs(float(measured.value[row])), float(measured.bar[row])
+    relative = float(judgement.deviation[row]) / (size if size > bar else max(size, abs(claimed)))
     if measured.outcome[row] == Outcome.KINK:
         low, high = (0.0 if abs(s[row]) <= measured.bar[row] else s[row] for s in (measured.low, measured.high))
         slopes = f"at this kink any slope from {low:.6g} to {high:.6g} would be right"

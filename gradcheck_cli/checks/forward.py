@@ -120,7 +120,7 @@ def _values(case: Case) -> Iterator[Finding]:
             Severity.NOTE if case.edge or any(x.size == 0 for x in case.inputs) else Severity.FAILURE,
             case,
             f"{name_of(case.op.forward)} returns {count} of {total} entries as NaN or infinity",
-            "narrow the op's domain= to where forward is finite, or mend forward",
+            "narrow the op's domain=, or the sizes in its signature, to where forward is finite; or mend forward",
         )
         return
     try:

@@ -46,13 +46,14 @@ def _lost(oracle: Oracle) -> float:
 
 
 def _elsewhere(oracle: Oracle) -> Iterator[list[Array]]:
-    """The inputs, and others of their size: closer to zero, beyond it, exchanged within the first of them."""
+    """The inputs, and others near them: closer to zero, beyond it, exchanged within the first; at 1, if closer yet."""
     inputs, limits = oracle.inputs, oracle.limits
     for moved in (
         inputs,
         [x / 4 if x.dtype.kind == "f" else x for x in inputs],
         [-x if x.dtype.kind == "f" else x for x in inputs],
         [x if i else np.roll(x, 1) for i, x in enumerate(inputs)],
+        [np.copysign(np.maximum(np.abs(x), 1), x) if x.dtype.kind == "f" else x for x in inputs],
     ):
         yield [
             np.asarray(np.clip(m, low, high), x.dtype) for m, x, (low, high) in zip(moved, inputs, limits, strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.domain import REAL
+from gradcheck_cli.domain import REAL, Index, integers
 from gradcheck_cli.errors import TapeError, describe
 from gradcheck_cli.op import Op
 from gradcheck_cli.registry import companions
@@ -85,7 +85,10 @@ def backward_as_op(op: Op, inputs: Sequence[Array], outputs: Sequence[Array]) ->
     _call_like(forward, op, names)
     _call_like(backward, op, ("upstream", "out", *names))
     shapes = [x.shape for x in (*outputs, *inputs)]
-    domains = [*([REAL] * count), *op.domains]
+    sizes = op.gufunc.bind(tuple(x.shape for x in inputs), op.names).sizes
+    # Dimensions have other names here, and what is an index among them stays one.
+    own = [integers(0, max(sizes[d.dimension] - 1, 0)) if isinstance(d, Index) else d for d in op.domains]
+    domains = [*([REAL] * count), *own]
     return Op(forward, backward, plain(shapes), domain=domains, differentiable=wanted, name=f"{op.name}.backward")
 
 
