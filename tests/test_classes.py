@@ -258,3 +258,23 @@ def test_labels_are_within_what_forward_takes() -> None:
     op = adapt(loss, loss_backward, signature="(4,3),(4)")
     assert op.domains[1] == Integers(0, 1)
     assert check(op, cases=2, edges=False).passed
+
+
+def test_data_of_an_objective_are_no_parameters(module: Any) -> None:  # noqa: F811
+    """fun(x) and grad(x) of an object that was given arrays; a layer that forgot a gradient has forgotten one."""
+    text = """
+        class Objective:
+            def __init__(self, A):
+                self.A = A
+
+            def fun(self, x):
+                return (self.A @ x) @ (self.A @ x)
+
+            def grad(self, x):
+                return {} * self.A.T @ (self.A @ x)
+    """
+    right = op_in(module(text.format(2)), (3,), (4, 3))
+
+    assert right.notes == ("no gradient of A is returned, so none is checked",)
+    assert passes(right, (3,), (4, 3))
+    assert not passes(op_in(module(text.format(3)), (3,), (4, 3)), (3,), (4, 3))

@@ -133,6 +133,8 @@ def decide(
         raise UsageError(undecided(backward, unknown, _cotangents_in(roles), inputs))
     douts = _cotangents_in(roles)
     settled = {name: ("dout", douts.index(name)) if name in douts else role for name, role in roles.items() if role}
+    if len(taken) == len(settled) and any(p.kind is p.VAR_POSITIONAL for p in parameters(backward)):  # f_grad(x, *args)
+        settled |= {inputs[i]: ("input", i) for i in _missing(settled, inputs)}
     leading = next((i for i, (p, n) in enumerate(zip(taken, settled, strict=False)) if p.name != n), len(settled))
     call = Call(tuple(settled.values()), _outputs(settled, douts, returned), tuple(settled), leading)
     _check_state(call, forward, backward, returned)
@@ -177,7 +179,7 @@ def _cotangents_in(roles: Mapping[str, Role | None]) -> list[str]:
     return [name for name, role in roles.items() if role and role[0] == "dout"]
 
 
-def _missing(roles: Mapping[str, Role | None], inputs: Sequence[str]) -> list[int]:
+def _missing(roles: Mapping[str, Any], inputs: Sequence[str]) -> list[int]:
     """The inputs that no parameter stands for."""
     present = {role[1] for role in roles.values() if role and role[0] == "input"}
     return [i for i in range(len(inputs)) if i not in present]

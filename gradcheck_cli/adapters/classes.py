@@ -177,7 +177,7 @@ def _array_names(
 
 def _wanted(run: Run, inputs: Inputs) -> list[str]:
     """The inputs of which there are gradients."""
-    behind = [n for n in inputs.names if n not in run.arrays]
+    behind = [n for n in inputs.names if n not in run.arrays and n not in run.data]
     first = replace(
         inputs, names=run.arrays, arrays=inputs.arrays[: len(run.arrays)], domains=inputs.domains[: len(run.arrays)]
     )

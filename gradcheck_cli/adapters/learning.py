@@ -38,7 +38,7 @@ def learn(run: Run, inputs: Inputs) -> None:
         raise
     except Exception:  # A finding of the check; without one backward nothing is known about the parameters.
         after = thing
-    _learn_built(run, every, before, built)
+    _learn_built(run, every, before, built, after)
     _learn_own(run, every, before, built, after)
     run.places = [_felt(run, place, inputs) for place in run.places]
     _learn_late(run, before, after, inputs)
@@ -47,9 +47,12 @@ def learn(run: Run, inputs: Inputs) -> None:
 
 
 def _learn_built(
-    run: Run, every: Sequence[slots.Place], before: Mapping[str, Array], built: Mapping[str, Array]
+    run: Run, every: Sequence[slots.Place], before: Mapping[str, Array], built: Mapping[str, Array], after: Any
 ) -> None:
-    """Arrays that the constructor takes: their gradients are where the object keeps them, or by their name."""
+    """Arrays that the constructor takes: their gradients are where the object keeps them, or by their name.
+
+    Of fun(x) and grad(x) they are data, if they have none.
+    """
     for name, value in built.items():
         kept = [p for p in every if before[p.name].shape == value.shape and np.array_equal(before[p.name], value)]
         kept.sort(key=lambda p: p.name.lower() != name.lower())
@@ -57,6 +60,8 @@ def _learn_built(
             run.places.append(replace(kept[0], name=name, gradient=_any_gradient(kept, name)))
         else:
             run.places.append(slots.nowhere(name))
+        if not run.call.takes_cotangent and run.gradient_of(after, run.places[-1]) is None:
+            run.data.append(name)
 
 
 def _learn_own(

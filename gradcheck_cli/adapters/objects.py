@@ -41,6 +41,7 @@ class Run:
     names: tuple[str, ...] = ()
     wanted: Sequence[str] = ()
     places: list[slots.Place] = field(default_factory=list)  # of the parameters that have gradients
+    data: list[str] = field(default_factory=list)  # arrays of the constructor that are no parameters
     own_values: dict[str, Array] = field(default_factory=dict)
     rates: list[str] = field(default_factory=list)  # backward's learning rate: then it updates
     in_order: bool = False  # whether backward returns the gradients of parameters too
@@ -147,11 +148,14 @@ class Run:
         else:
             entries = entries_of(answer, len(first))
         own = arrays[len(self.arrays) :]
-        behind = [outward(self._left(thing, place, x)) for place, x in zip(self.places, own, strict=False)]
+        places = [(place, x) for place, x in zip(self.places, own, strict=False) if place.name not in self.data]
+        behind = [outward(self._left(thing, place, x)) for place, x in places]
         if self.call.takes_cotangent:
             return (*entries, *behind)
         at = [arrays[self.arrays.index(name)] for name in first]
-        return tuple(pulled_back(grad, e, x) for e, x in zip([*entries, *behind], [*at, *own], strict=False))
+        return tuple(
+            pulled_back(grad, e, x) for e, x in zip([*entries, *behind], [*at, *(x for _, x in places)], strict=False)
+        )
 
     def _left(self, thing: Any, place: slots.Place, before: Array) -> Any:
         """The gradient that backward left for a parameter, or by how much it moved it."""

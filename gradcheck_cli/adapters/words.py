@@ -122,6 +122,7 @@ _FORWARDS = (
     _FORWARD | {"forwardpass", "forwardprop", "forwardpropagation", "feedforward"},
     {"call"},
     {"loss", "calcloss", "cost", "activation", "activate", "compute", "calculate", "fn", "f", "function", "evaluate"},
+    {"fun", "func", "objective", "value"},
 )
 _BACKWARDS = (
     _BACKWARD | {"back", "backwardpass", "backpropagate", "backwardprop", "backwardpropagation", "vjp"},
