@@ -551,7 +551,7 @@ def test_a_class_is_told_what_its_methods_should_be_called(module: Any) -> None:
     """There is no `file.py::Class,its_backward`."""
     text = "class Cost:\n    def fn(self, a):\n        return a\n\n    def delta(self, a):\n        return 1\n"
 
-    assert "has no forward and backward that could be found" in refused(module(text), (3,), name="Cost")
+    assert "call its methods forward and backward" in refused(module(text), (3,), name="Cost")
 
 
 LED_PAIR = """

@@ -278,3 +278,73 @@ def test_data_of_an_objective_are_no_parameters(module: Any) -> None:  # noqa: F
     assert right.notes == ("no gradient of A is returned, so none is checked",)
     assert passes(right, (3,), (4, 3))
     assert not passes(op_in(module(text.format(3)), (3,), (4, 3)), (3,), (4, 3))
+
+
+SEQUENTIAL = """
+    class Dense:
+        def __init__(self, units):
+            self.units, self.W = units, None
+
+        def forward(self, x):
+            if self.W is None:
+                self.W = np.random.randn(x.shape[1], self.units)
+            self.x = x
+            return x @ self.W
+
+        def backward(self, dout):
+            {}
+            return dout @ self.W.T
+
+    class Sequential:
+        def __init__(self):
+            self.layers = [Dense(4), Dense(2)]
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer.forward(x)
+            return x
+
+        def backward(self, dout):
+            for layer in reversed(self.layers):
+                dout = layer.backward(dout)
+            return dout
+"""
+
+
+def test_parameters_of_layers_are_those_of_the_net(module: Any) -> None:  # noqa: F811
+    """A list of layers: what these keep is checked, or said not to be."""
+    right = op_in(module(SEQUENTIAL.format("self.dW = self.x.T @ dout")), (4, 3), name="Sequential")
+    wrong = op_in(module(SEQUENTIAL.format("self.dW = self.x.T @ dout / 4")), (4, 3), name="Sequential")
+
+    assert right.names == ("x", "layers0_W", "layers1_W")
+    assert passes(right, (4, 3))
+    assert not passes(wrong, (4, 3))
+
+
+def test_lists_of_weights_and_biases_have_lists_of_gradients(module: Any) -> None:  # noqa: F811
+    """self.dweights[0] is that of self.weights[0]."""
+    text = """
+        class Net:
+            def __init__(self):
+                self.weights = [np.random.randn(3, 4), np.random.randn(4, 2)]
+                self.biases = [np.random.randn(4), np.random.randn(2)]
+
+            def forward(self, x):
+                self.x = [x]
+                for w, b in zip(self.weights, self.biases):
+                    self.x.append(self.x[-1] @ w + b)
+                return self.x[-1]
+
+            def backward(self, dout):
+                self.dweights, self.dbiases = [], []
+                for w, x in zip(self.weights[::-1], self.x[-2::-1]):
+                    self.dweights.insert(0, x.T @ dout)
+                    self.dbiases.insert(0, dout.sum(0) * {})
+                    dout = dout @ w.T
+                return dout
+    """
+    right = op_in(module(text.format(1)), (4, 3))
+
+    assert right.names == ("x", "weights0", "weights1", "biases0", "biases1")
+    assert passes(right, (4, 3))
+    assert not passes(op_in(module(text.format(2)), (4, 3)), (4, 3))
