@@ -348,3 +348,35 @@ def test_lists_of_weights_and_biases_have_lists_of_gradients(module: Any) -> Non
     assert right.names == ("x", "weights0", "weights1", "biases0", "biases1")
     assert passes(right, (4, 3))
     assert not passes(op_in(module(text.format(2)), (4, 3)), (4, 3))
+
+
+BUNDLE = """
+    class Linear:
+        def __init__(self, n_in, n_out):
+            self.w, self.b = np.random.randn(n_in, n_out), np.zeros(n_out)
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.w + self.b
+
+        def backward(self, grad):
+            return {}
+"""
+
+
+@pytest.mark.parametrize(("scale", "right"), [("1", True), ("2", False)])
+@pytest.mark.parametrize("bundle", ["({0}, {1})", "[{0}, {1}]"], ids=["tuple", "list"])
+def test_gradients_of_parameters_may_be_bundled(module: Any, bundle: str, scale: str, right: bool) -> None:  # noqa: F811
+    """return dx, (dw, db): without names, of what alone has that shape."""
+    parts = bundle.format("self.x.T @ grad", f"grad.sum(0) * {scale}")
+    made = op_in(module(BUNDLE.format(f"grad @ self.w.T, {parts}")), (4, 3), params={"n_in": 3, "n_out": 2})
+
+    assert made.names == ("x", "w", "b")
+    assert passes(made, (4, 3)) == right
+
+
+def test_lists_of_gradients_of_nobody_knows_what_are_refused(module: Any) -> None:  # noqa: F811
+    """With what would do."""
+    text = BUNDLE.format("[self.x.T @ grad], [grad.sum(0)]")
+
+    assert "leave them on self, as self.dweights" in refused(module(text), (4, 3), params={"n_in": 3, "n_out": 2})

@@ -38,6 +38,10 @@ def learn(run: Run, inputs: Inputs) -> None:
         raise
     except Exception:  # A finding of the check; without one backward nothing is known about the parameters.
         after = thing
+    if isinstance(run.returned, tuple) and run.returned and all(isinstance(part, list) for part in run.returned):
+        raise UsageError(
+            f"{run.backward} returns lists of gradients, and nothing says of what; leave them on self, as self.dweights"
+        )
     _learn_built(run, every, before, built, after)
     _learn_own(run, every, before, built, after)
     run.places = [_felt(run, place, inputs) for place in run.places]
@@ -129,10 +133,22 @@ def _learn_order(run: Run, every: Sequence[slots.Place], before: Mapping[str, Ar
         return
     names = returned_names(getattr(run.cls, run.backward))[len(run.arrays) :]
     found = [next((p for p in every if _is_of(name, p.name)), None) for name in names]
-    if names and all(found) and len(names) + len(run.arrays) == count:
+    if not all(found) or len(found) + len(run.arrays) != count:
+        found = _by_shape(run, answer[len(run.arrays) :], every, before)
+    if found and all(found):
         run.places = [place for place in found if place is not None]
         run.own_values = {place.name: before[place.name] for place in run.places}
         run.in_order = True
+
+
+def _by_shape(
+    run: Run, gradients: Sequence[Any], every: Sequence[slots.Place], before: Mapping[str, Array]
+) -> list[slots.Place | None]:
+    """The parameters that gradients without names are of, if each has the shape of one of these alone."""
+    shapes = [np.shape(run.dialect.outward(g)) for g in gradients]
+    own = [p for p in every if not slots.is_gradient(p.name)]
+    alike = [[p for p in own if before[p.name].shape == shape] for shape in shapes]
+    return [places[0] if len(places) == 1 else None for places in alike] if len(set(shapes)) == len(shapes) else []
 
 
 def _note(run: Run, every: Sequence[slots.Place], inputs: Inputs) -> None:

@@ -127,6 +127,7 @@ class Run:
         before = dict(getattr(thing, "__dict__", {}))
         with self.dialect.around():
             answer = self.carrier.backward(thing, values, named)
+        answer = _flat(answer, len(self.arrays))
         if isinstance(answer, Mapping):  # It is looked up as if it had been left there.
             vars(thing)["_returned_gradients"] = answer
         return thing, answer, slots.nameless(thing, before) if answer is None else None
@@ -178,3 +179,13 @@ class Run:
         takes += f", {self.call.described('forward', self.arrays)}" if len(self.call.names) > 1 else ""
         over = f" over {self.carrier.box.__name__}s" if isinstance(self.carrier, OverVariables) else ""
         return f"a class{over}, {self.forward}({listed(self.arrays)}) and {takes}, gradients {where}{kept}"
+
+
+def _flat(answer: Any, count: int) -> Any:
+    """`return dx, (dW, db)` as `return dx, dW, db`, where a bundle follows the gradients of forward's arrays."""
+    bundled = isinstance(answer, tuple) and [isinstance(part, (tuple, list)) for part in answer] == [False] * count + [
+        True
+    ]
+    if bundled:
+        return (*answer[:-1], *answer[-1])
+    return answer
