@@ -380,3 +380,39 @@ def test_lists_of_gradients_of_nobody_knows_what_are_refused(module: Any) -> Non
     text = BUNDLE.format("[self.x.T @ grad], [grad.sum(0)]")
 
     assert "leave them on self, as self.dweights" in refused(module(text), (4, 3), params={"n_in": 3, "n_out": 2})
+
+
+UPDATING = """
+    class Linear:
+        def __init__(self, n_in, n_out, learning_rate=0.1):
+            self.w, self.learning_rate, self.mean = np.random.randn(n_in, n_out), learning_rate, np.zeros(n_in)
+
+        def forward(self, x):
+            self.x, self.mean = x, 0.9 * self.mean + 0.1 * x.mean(0)
+            return x @ self.w
+
+        def backward(self, grad):
+            dx = grad @ self.w.T
+            {} {} self.x.T @ grad
+            return dx
+"""
+
+
+def test_a_backward_may_update_by_the_rate_of_its_object(module: Any) -> None:  # noqa: F811
+    """What it subtracts is the rate times the gradient."""
+    sizes = {"n_in": 3, "n_out": 2}
+    right = op_in(module(UPDATING.format("self.w -=", "self.learning_rate *")), (4, 3), params=sizes)
+    wrong = op_in(module(UPDATING.format("self.w -=", "self.learning_rate / 4 *")), (4, 3), params=sizes)
+
+    assert right.names == ("x", "w")
+    assert "whose gradients are what backward subtracts" in right.taken_for
+    assert passes(right, (4, 3))
+    assert not passes(wrong, (4, 3))
+
+
+def test_what_forward_changes_is_no_update(module: Any) -> None:  # noqa: F811
+    """A running mean beside a rate that something else is for."""
+    made = op_in(module(UPDATING.format("self.dw =", "")), (4, 3), params={"n_in": 3, "n_out": 2})
+
+    assert "subtracts" not in made.taken_for
+    assert passes(made, (4, 3))

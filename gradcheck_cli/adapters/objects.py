@@ -44,6 +44,7 @@ class Run:
     data: list[str] = field(default_factory=list)  # arrays of the constructor that are no parameters
     own_values: dict[str, Array] = field(default_factory=dict)
     rates: list[str] = field(default_factory=list)  # backward's learning rate: then it updates
+    own_rate: str = ""  # the learning rate that the object keeps itself, if its backward updates by that
     in_order: bool = False  # whether backward returns the gradients of parameters too
     warm: bool = False  # whether forward makes the parameters, and is sent ahead once so that they can be replaced
     returned: Any = None
@@ -52,6 +53,11 @@ class Run:
     def __post_init__(self) -> None:
         self.steady = Steady()
         self.carrier = carrier_of(self.cls, self.forward, self.backward)
+
+    @property
+    def updates(self) -> bool:
+        """Whether backward changes the parameters, rather than to leave or return their gradients."""
+        return bool(self.rates or self.own_rate)
 
     def bound(self, method: Callable[..., Any], without: Sequence[str] = ()) -> Callable[..., Any]:
         """A method as its caller sees it: without self, or the cls of a class method."""
@@ -72,7 +78,7 @@ class Run:
         inward = [self.dialect.inward(x) for x in arrays]
         count = len(self.arrays)
         built = dict(
-            zip(self.built_arrays, copy.deepcopy(inward[count:]) if self.rates else inward[count:], strict=False)
+            zip(self.built_arrays, copy.deepcopy(inward[count:]) if self.updates else inward[count:], strict=False)
         )
         mine = {k: copy.deepcopy(params.get(k, v)) for k, v in self.built_params.items()}
         thing = self.carrier.build({**mine, **built})
@@ -124,6 +130,8 @@ class Run:
         named |= dict.fromkeys(self.rates, _RATE)
         if self.rates:
             values, named = [], dict(zip(self.call.names, values, strict=False)) | named
+        if self.own_rate:
+            setattr(thing, self.own_rate, _RATE)
         before = dict(getattr(thing, "__dict__", {}))
         with self.dialect.around():
             answer = self.carrier.backward(thing, values, named)
@@ -160,7 +168,7 @@ class Run:
 
     def _left(self, thing: Any, place: slots.Place, before: Array) -> Any:
         """The gradient that backward left for a parameter, or by how much it moved it."""
-        if not self.rates:
+        if not self.updates:
             return self.gradient_of(thing, place)
         return (before - np.asarray(self.dialect.outward(place.get(thing)))) / _RATE
 
@@ -174,7 +182,7 @@ class Run:
         where = "returned" if self.returned is not None else "left on self"
         own = [n for n in inputs.names if n not in self.arrays]
         kept = f"; parameters {listed(own)}" if own else ""
-        kept += ", whose gradients are what backward subtracts" if own and self.rates else ""
+        kept += ", whose gradients are what backward subtracts" if own and self.updates else ""
         takes = f"{self.backward}({listed(self.call.names)})"
         takes += f", {self.call.described('forward', self.arrays)}" if len(self.call.names) > 1 else ""
         over = f" over {self.carrier.box.__name__}s" if isinstance(self.carrier, OverVariables) else ""
