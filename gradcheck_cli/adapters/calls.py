@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.adapters.inputs import parameters
+from gradcheck_cli.adapters.inputs import Parameters, parameters, positional
 from gradcheck_cli.adapters.words import CACHES, OUTS, gradient_names, is_cotangent, listed, plain, returned_names
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.source import name_of
 
 Role = tuple[str, Any]  # ("dout", 0) ("out", None) ("cache", None) ("input", 1) ("param", "axis") ("returned", 2)
+Leading = Sequence[tuple[int, str]]  # params that stand in front of an array: where, and their names
 _SPOKEN = {"dout": "dout", "grad": "dout", "g": "dout", "out": "out", "cache": "cache"}
 
 
@@ -271,3 +272,22 @@ def undecided(backward: Callable[..., Any], unknown: list[str], douts: list[str]
         f"cannot tell {what}; name the upstream gradient dout, the output out, forward's cache cache and the inputs "
         f"as forward does, or say it: --call 'dout, {listed(inputs)}'"
     )
+
+
+def leading(params: Parameters, given: Mapping[str, Any], count: int) -> Leading:
+    """The params that stand in front of one of `count` arrays, scale(alpha, x): where, and their names."""
+    found: list[tuple[int, str]] = []
+    for place, parameter in enumerate(positional(params)):
+        if parameter.name in given:
+            found.append((place, parameter.name))
+        elif place - len(found) == count - 1:
+            return found
+    return []
+
+
+def spread(arrays: Sequence[Any], params: dict[str, Any], leading: Leading) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments by position, and those by name: arrays and params, the leading ones in their places."""
+    values = list(arrays)
+    for place, name in leading:
+        values.insert(place, params.pop(name))
+    return values, params

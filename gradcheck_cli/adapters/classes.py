@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradcheck_cli.adapters.building import build, differentiated, entry_of
-from gradcheck_cli.adapters.calls import Call, decide, named_backward, spoken_call, undecided
+from gradcheck_cli.adapters.calls import Call, decide, leading, named_backward, spoken_call, undecided
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import (  # fmt: skip
     Inputs,
     accepted,
     array_names,
     example,
-    leading,
     operand_count,
     parameters,
     positional,

@@ -12,11 +12,11 @@ import numpy as np
 
 from gradcheck_cli.adapters import slots
 from gradcheck_cli.adapters.building import gradients_of
-from gradcheck_cli.adapters.calls import Call
+from gradcheck_cli.adapters.calls import Call, Leading, spread
 from gradcheck_cli.adapters.carriers import OverVariables, WithContext, carrier_of
 from gradcheck_cli.adapters.derivatives import entries_of, pulled_back
 from gradcheck_cli.adapters.dialect import Dialect, Steady
-from gradcheck_cli.adapters.inputs import Inputs, Leading, parameters, spread
+from gradcheck_cli.adapters.inputs import Inputs, parameters
 from gradcheck_cli.adapters.words import listed
 from gradcheck_cli.foreign import quiet
 from gradcheck_cli.op import Array

@@ -13,20 +13,17 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.adapters.building import build, differentiated, gradients_of, strays
-from gradcheck_cli.adapters.calls import Call, decide, spoken_call
+from gradcheck_cli.adapters.calls import Call, Leading, decide, leading, spoken_call, spread
 from gradcheck_cli.adapters.derivatives import SLOPE, entries_of, is_of, kind_of, pulled_back, unstacked
 from gradcheck_cli.adapters.dialect import NUMPY, Dialect, Steady, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import (
     Inputs,
-    Leading,
     accepted,
     array_names,
     attempt,
     example,
-    leading,
     parameters,
-    spread,
     tried,
 )
 from gradcheck_cli.adapters.words import NAMELESS, essence, is_loss, is_orphan, is_target, stem_of
