@@ -269,8 +269,8 @@ def _declared_in(module: Any, where: str) -> list[Op]:
 def _importable(*folders: Path, package: str = "") -> Iterator[None]:
     """Let a file import its siblings and its package while it is loaded; last on the path, so that they hide nothing.
 
-    Siblings are forgotten again, lest the next folder's of the same name be taken for them; a package only when there
-    is another of its name, since its functions may import from it when they are called.
+    Siblings are forgotten again, lest the next folder's of the same name be taken for them; a package is when there is
+    another of its name, since its functions may import from it when they are called.
     """
     top = package.partition(".")[0]
     if top in _packages and _packages[top] != folders[1]:

@@ -81,9 +81,10 @@ def test_pairs_are_found_by_name(module: Any, forward: str, backward: str, name:
 
 
 def test_functions_that_belong_to_nothing_are_left_alone(module: Any) -> None:
-    theirs = module("def f(x):\n    return x\n\ndef numerical_gradient(g, x):\n    return x\n")
+    """Helpers, and what others are made of."""
+    helpers = "def numerical_gradient(g, x):\n    return x\n\ndef _g_backward(dout, x):\n    return dout\n"
 
-    assert targets_of(theirs, "theirs.py") == []
+    assert targets_of(module(f"def f(x):\n    return x\n\n{helpers}"), "theirs.py") == []
 
 
 def test_a_gradient_of_nobody_knows_what_is_told(module: Any) -> None:
@@ -551,7 +552,7 @@ def test_a_class_is_told_what_its_methods_should_be_called(module: Any) -> None:
     """There is no `file.py::Class,its_backward`."""
     text = "class Cost:\n    def fn(self, a):\n        return a\n\n    def delta(self, a):\n        return 1\n"
 
-    assert "has no forward and backward that could be found" in refused(module(text), (3,), name="Cost")
+    assert "call its methods forward and backward" in refused(module(text), (3,), name="Cost")
 
 
 LED_PAIR = """
@@ -600,3 +601,52 @@ def test_rows_may_have_a_jacobian_each(module: Any, rows: str, right: bool) -> N
     """
 
     assert passes(op_in(module(text), (4, 3)), (4, 3)) == right
+
+
+DATA = """
+    def cost(theta, X):
+        return 0.5 * (X @ theta) @ (X @ theta)
+
+    def cost_grad(theta, X):
+        return {}
+
+    def fun(p, t):
+        return p[0] * np.exp(-p[1] * t)
+
+    def jac(p, t):
+        return np.stack([np.exp(-p[1] * t), -{} * t * np.exp(-p[1] * t)], 1)
+"""
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_gradient_of_a_loss_with_data_is_that_of_its_first_argument(module: Any, right: bool) -> None:
+    """As in scipy.optimize, of scalars and of vectors; what is not differentiated is mentioned."""
+    theirs = module(DATA.format("X.T @ X @ theta" if right else "X.T @ X @ theta * 2", "p[0]" if right else "p[1]"))
+    cost = op_in(theirs, (3,), (4, 3), name="cost")
+    fun = op_in(theirs, (2,), (5,), name="fun")
+
+    assert cost.notes == ("no gradient of X is returned, so none is checked",)
+    assert passes(cost, (3,), (4, 3)) == right
+    assert passes(fun, (2,), (5,)) == right
+
+
+def test_a_nameless_gradient_is_of_what_takes_the_same(module: Any) -> None:
+    """Where `fun` and `cost` are both there."""
+    theirs = module("def fun(t):\n    return t\n\ndef cost(w):\n    return w\n\ndef gradient(w):\n    return w\n")
+
+    assert [t.parts for t in targets_of(theirs, "theirs.py")] == [("cost", "gradient")]
+
+
+def test_partial_derivatives_may_be_stacked(module: Any) -> None:
+    """np.array([df_dx, df_dy]) of a scalar f(x, y)."""
+    text = "def f(x, y):\n    return x * x * y\n\ndef grad_f(x, y):\n    return np.array([2 * x * y, {} * x])\n"
+
+    assert passes(op_in(module(text.format("x")), (), ()), (), ())
+    assert not passes(op_in(module(text.format("y")), (), ()), (), ())
+
+
+def test_a_derivative_takes_the_args_that_the_function_takes(module: Any) -> None:
+    """f(x, *args) and its gradient."""
+    text = "def f(x, *args):\n    return args[0] * x @ x\n\ndef f_grad(x, *args):\n    return 2 * args[0] * x\n"
+
+    assert passes(op_in(module(text), (3,), ()), (3,), ())

@@ -258,3 +258,161 @@ def test_labels_are_within_what_forward_takes() -> None:
     op = adapt(loss, loss_backward, signature="(4,3),(4)")
     assert op.domains[1] == Integers(0, 1)
     assert check(op, cases=2, edges=False).passed
+
+
+def test_data_of_an_objective_are_no_parameters(module: Any) -> None:  # noqa: F811
+    """fun(x) and grad(x) of an object that was given arrays; a layer that forgot a gradient has forgotten one."""
+    text = """
+        class Objective:
+            def __init__(self, A):
+                self.A = A
+
+            def fun(self, x):
+                return (self.A @ x) @ (self.A @ x)
+
+            def grad(self, x):
+                return {} * self.A.T @ (self.A @ x)
+    """
+    right = op_in(module(text.format(2)), (3,), (4, 3))
+
+    assert right.notes == ("no gradient of A is returned, so none is checked",)
+    assert passes(right, (3,), (4, 3))
+    assert not passes(op_in(module(text.format(3)), (3,), (4, 3)), (3,), (4, 3))
+
+
+SEQUENTIAL = """
+    class Dense:
+        def __init__(self, units):
+            self.units, self.W = units, None
+
+        def forward(self, x):
+            if self.W is None:
+                self.W = np.random.randn(x.shape[1], self.units)
+            self.x = x
+            return x @ self.W
+
+        def backward(self, dout):
+            {}
+            return dout @ self.W.T
+
+    class Sequential:
+        def __init__(self):
+            self.layers = [Dense(4), Dense(2)]
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer.forward(x)
+            return x
+
+        def backward(self, dout):
+            for layer in reversed(self.layers):
+                dout = layer.backward(dout)
+            return dout
+"""
+
+
+def test_parameters_of_layers_are_those_of_the_net(module: Any) -> None:  # noqa: F811
+    """A list of layers: what these keep is checked, or said not to be."""
+    right = op_in(module(SEQUENTIAL.format("self.dW = self.x.T @ dout")), (4, 3), name="Sequential")
+    wrong = op_in(module(SEQUENTIAL.format("self.dW = self.x.T @ dout / 4")), (4, 3), name="Sequential")
+
+    assert right.names == ("x", "layers0_W", "layers1_W")
+    assert passes(right, (4, 3))
+    assert not passes(wrong, (4, 3))
+
+
+def test_lists_of_weights_and_biases_have_lists_of_gradients(module: Any) -> None:  # noqa: F811
+    """self.dweights[0] is that of self.weights[0]."""
+    text = """
+        class Net:
+            def __init__(self):
+                self.weights = [np.random.randn(3, 4), np.random.randn(4, 2)]
+                self.biases = [np.random.randn(4), np.random.randn(2)]
+
+            def forward(self, x):
+                self.x = [x]
+                for w, b in zip(self.weights, self.biases):
+                    self.x.append(self.x[-1] @ w + b)
+                return self.x[-1]
+
+            def backward(self, dout):
+                self.dweights, self.dbiases = [], []
+                for w, x in zip(self.weights[::-1], self.x[-2::-1]):
+                    self.dweights.insert(0, x.T @ dout)
+                    self.dbiases.insert(0, dout.sum(0) * {})
+                    dout = dout @ w.T
+                return dout
+    """
+    right = op_in(module(text.format(1)), (4, 3))
+
+    assert right.names == ("x", "weights0", "weights1", "biases0", "biases1")
+    assert passes(right, (4, 3))
+    assert not passes(op_in(module(text.format(2)), (4, 3)), (4, 3))
+
+
+BUNDLE = """
+    class Linear:
+        def __init__(self, n_in, n_out):
+            self.w, self.b = np.random.randn(n_in, n_out), np.zeros(n_out)
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.w + self.b
+
+        def backward(self, grad):
+            return {}
+"""
+
+
+@pytest.mark.parametrize(("scale", "right"), [("1", True), ("2", False)])
+@pytest.mark.parametrize("bundle", ["({0}, {1})", "[{0}, {1}]"], ids=["tuple", "list"])
+def test_gradients_of_parameters_may_be_bundled(module: Any, bundle: str, scale: str, right: bool) -> None:  # noqa: F811
+    """return dx, (dw, db): without names, of what alone has that shape."""
+    parts = bundle.format("self.x.T @ grad", f"grad.sum(0) * {scale}")
+    made = op_in(module(BUNDLE.format(f"grad @ self.w.T, {parts}")), (4, 3), params={"n_in": 3, "n_out": 2})
+
+    assert made.names == ("x", "w", "b")
+    assert passes(made, (4, 3)) == right
+
+
+def test_lists_of_gradients_of_nobody_knows_what_are_refused(module: Any) -> None:  # noqa: F811
+    """With what would do."""
+    text = BUNDLE.format("[self.x.T @ grad], [grad.sum(0)]")
+
+    assert "leave them on self, as self.dweights" in refused(module(text), (4, 3), params={"n_in": 3, "n_out": 2})
+
+
+UPDATING = """
+    class Linear:
+        def __init__(self, n_in, n_out, learning_rate=0.1):
+            self.w, self.learning_rate, self.mean = np.random.randn(n_in, n_out), learning_rate, np.zeros(n_in)
+
+        def forward(self, x):
+            self.x, self.mean = x, 0.9 * self.mean + 0.1 * x.mean(0)
+            return x @ self.w
+
+        def backward(self, grad):
+            dx = grad @ self.w.T
+            {} {} self.x.T @ grad
+            return dx
+"""
+
+
+def test_a_backward_may_update_by_the_rate_of_its_object(module: Any) -> None:  # noqa: F811
+    """What it subtracts is the rate times the gradient."""
+    sizes = {"n_in": 3, "n_out": 2}
+    right = op_in(module(UPDATING.format("self.w -=", "self.learning_rate *")), (4, 3), params=sizes)
+    wrong = op_in(module(UPDATING.format("self.w -=", "self.learning_rate / 4 *")), (4, 3), params=sizes)
+
+    assert right.names == ("x", "w")
+    assert "whose gradients are what backward subtracts" in right.taken_for
+    assert passes(right, (4, 3))
+    assert not passes(wrong, (4, 3))
+
+
+def test_what_forward_changes_is_no_update(module: Any) -> None:  # noqa: F811
+    """A running mean beside a rate that something else is for."""
+    made = op_in(module(UPDATING.format("self.dw =", "")), (4, 3), params={"n_in": 3, "n_out": 2})
+
+    assert "subtracts" not in made.taken_for
+    assert passes(made, (4, 3))

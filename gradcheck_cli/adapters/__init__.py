@@ -164,8 +164,8 @@ def _explicit(module: ModuleType, where: str, names: str) -> Target:
 def _no_such(module: ModuleType, where: str, name: str, targets: Sequence[Target]) -> str:
     if inspect.isclass(getattr(module, name, None)):
         return (
-            f"{where}::{name} has no forward and backward that could be found; call its methods so, or give check two "
-            "functions that use it: check(lambda x: ..., lambda dout, out, x: ..., shapes=[...])"
+            f"{where}::{name} has no backward that could be found; call its methods forward and backward, or give "
+            f"check() two functions that use it; what is recognised: {_FITS}"
         )
     if hasattr(module, name):  # A function without a partner: no style takes it for anything.
         return (

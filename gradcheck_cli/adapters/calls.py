@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_cli.adapters.inputs import parameters
+from gradcheck_cli.adapters.inputs import Parameters, parameters, positional
 from gradcheck_cli.adapters.words import CACHES, OUTS, gradient_names, is_cotangent, listed, plain, returned_names
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.source import name_of
 
 Role = tuple[str, Any]  # ("dout", 0) ("out", None) ("cache", None) ("input", 1) ("param", "axis") ("returned", 2)
+Leading = Sequence[tuple[int, str]]  # params that stand in front of an array: where, and their names
 _SPOKEN = {"dout": "dout", "grad": "dout", "g": "dout", "out": "out", "cache": "cache"}
 
 
@@ -133,6 +134,8 @@ def decide(
         raise UsageError(undecided(backward, unknown, _cotangents_in(roles), inputs))
     douts = _cotangents_in(roles)
     settled = {name: ("dout", douts.index(name)) if name in douts else role for name, role in roles.items() if role}
+    if len(taken) == len(settled) and any(p.kind is p.VAR_POSITIONAL for p in parameters(backward)):  # f_grad(x, *args)
+        settled |= {inputs[i]: ("input", i) for i in _missing(settled, inputs)}
     leading = next((i for i, (p, n) in enumerate(zip(taken, settled, strict=False)) if p.name != n), len(settled))
     call = Call(tuple(settled.values()), _outputs(settled, douts, returned), tuple(settled), leading)
     _check_state(call, forward, backward, returned)
@@ -177,7 +180,7 @@ def _cotangents_in(roles: Mapping[str, Role | None]) -> list[str]:
     return [name for name, role in roles.items() if role and role[0] == "dout"]
 
 
-def _missing(roles: Mapping[str, Role | None], inputs: Sequence[str]) -> list[int]:
+def _missing(roles: Mapping[str, Any], inputs: Sequence[str]) -> list[int]:
     """The inputs that no parameter stands for."""
     present = {role[1] for role in roles.values() if role and role[0] == "input"}
     return [i for i in range(len(inputs)) if i not in present]
@@ -269,3 +272,22 @@ def undecided(backward: Callable[..., Any], unknown: list[str], douts: list[str]
         f"cannot tell {what}; name the upstream gradient dout, the output out, forward's cache cache and the inputs "
         f"as forward does, or say it: --call 'dout, {listed(inputs)}'"
     )
+
+
+def leading(params: Parameters, given: Mapping[str, Any], count: int) -> Leading:
+    """The params that stand in front of one of `count` arrays, scale(alpha, x): where, and their names."""
+    found: list[tuple[int, str]] = []
+    for place, parameter in enumerate(positional(params)):
+        if parameter.name in given:
+            found.append((place, parameter.name))
+        elif place - len(found) == count - 1:
+            return found
+    return []
+
+
+def spread(arrays: Sequence[Any], params: dict[str, Any], leading: Leading) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments by position, and those by name: arrays and params, the leading ones in their places."""
+    values = list(arrays)
+    for place, name in leading:
+        values.insert(place, params.pop(name))
+    return values, params

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradcheck_cli.adapters.building import build, differentiated, entry_of
-from gradcheck_cli.adapters.calls import Call, decide, named_backward, spoken_call, undecided
+from gradcheck_cli.adapters.calls import Call, decide, leading, named_backward, spoken_call, undecided
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import (  # fmt: skip
     Inputs,
     accepted,
     array_names,
     example,
-    leading,
     operand_count,
     parameters,
     positional,
@@ -177,7 +176,7 @@ def _array_names(
 
 def _wanted(run: Run, inputs: Inputs) -> list[str]:
     """The inputs of which there are gradients."""
-    behind = [n for n in inputs.names if n not in run.arrays]
+    behind = [n for n in inputs.names if n not in run.arrays and n not in run.data]
     first = replace(
         inputs, names=run.arrays, arrays=inputs.arrays[: len(run.arrays)], domains=inputs.domains[: len(run.arrays)]
     )

@@ -21,6 +21,20 @@ def entries_of(returned: Any, count: int) -> list[Any]:
     return [returned]
 
 
+def is_of(derivative: Any, out: Any, x: Array) -> bool:
+    """Whether a derivative may be that of a scalar, or the Jacobian of several, with respect to x, by its shape."""
+    leading = () if np.size(out) == 1 else np.shape(out)
+    return bool(np.shape(derivative) == leading + x.shape)
+
+
+def unstacked(entries: Sequence[Any], out: Any, arrays: Sequence[Array]) -> list[Any]:
+    """np.array([df_dx, df_dy]) of a scalar f(x, y) as two entries; others as they are."""
+    alike = len(arrays) > 1 and len({x.shape for x in arrays}) == 1 and np.size(out) == 1
+    if alike and len(entries) == 1 and np.shape(entries[0]) == (len(arrays), *arrays[0].shape):
+        return list(entries[0])
+    return list(entries)
+
+
 def pulled_back(grad: Any, derivative: Any, x: Array) -> Any:
     """The gradient with respect to x: grad times a derivative, whose shape says what it is.
 

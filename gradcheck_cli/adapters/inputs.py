@@ -110,28 +110,6 @@ def array_names(params: Parameters, given: Given, count: int | None = None) -> t
     return tuple(names)
 
 
-Leading = Sequence[tuple[int, str]]
-
-
-def leading(params: Parameters, given: Mapping[str, Any], count: int) -> Leading:
-    """The params that stand in front of one of `count` arrays, scale(alpha, x): where, and their names."""
-    found: list[tuple[int, str]] = []
-    for place, parameter in enumerate(positional(params)):
-        if parameter.name in given:
-            found.append((place, parameter.name))
-        elif place - len(found) == count - 1:
-            return found
-    return []
-
-
-def spread(arrays: Sequence[Any], params: dict[str, Any], leading: Leading) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments by position, and those by name: arrays and params, the leading ones in their places."""
-    values = list(arrays)
-    for place, name in leading:
-        values.insert(place, params.pop(name))
-    return values, params
-
-
 def operand_count(given: Given) -> int | None:
     """How many arrays the user spoke of; None for nothing."""
     if given.signature is not None:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.adapters.building import build
+from gradcheck_cli.adapters.calls import Leading, leading, spread
 from gradcheck_cli.adapters.dialect import Dialect
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import Leading, accepted, array_names, example, leading, parameters, spread, tried
+from gradcheck_cli.adapters.inputs import accepted, array_names, example, parameters, tried
 from gradcheck_cli.adapters.words import listed
 from gradcheck_cli.foreign import call
 from gradcheck_cli.op import Array, Op

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from gradcheck_cli.adapters import slots
 from gradcheck_cli.adapters.carriers import OverVariables
 from gradcheck_cli.adapters.inputs import Inputs, attempt
 from gradcheck_cli.adapters.objects import Run
-from gradcheck_cli.adapters.words import gradient_names, plain, returned_names
+from gradcheck_cli.adapters.words import RATES, gradient_names, plain, returned_names
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.foreign import quiet
 from gradcheck_cli.op import Array
@@ -38,18 +38,48 @@ def learn(run: Run, inputs: Inputs) -> None:
         raise
     except Exception:  # A finding of the check; without one backward nothing is known about the parameters.
         after = thing
-    _learn_built(run, every, before, built)
-    _learn_own(run, every, before, built, after)
+    if isinstance(run.returned, tuple) and run.returned and all(isinstance(part, list) for part in run.returned):
+        raise UsageError(
+            f"{run.backward} returns lists of gradients, and nothing says of what; leave them on self, as self.dweights"
+        )
+    rate = _rate_of(run, every, after)
+    moved = _moved(run, every, before, after, inputs) if (rate or run.rates) and after is not thing else set()
+    run.own_rate = rate if moved else ""
+    _learn_built(run, every, before, built, after)
+    _learn_own(run, every, before, built, after, moved)
     run.places = [_felt(run, place, inputs) for place in run.places]
     _learn_late(run, before, after, inputs)
     _learn_order(run, every, before)
     _note(run, every, inputs)
 
 
+def _moved(run: Run, every: Sequence[slots.Place], before: Mapping[str, Array], after: Any, inputs: Inputs) -> set[str]:
+    """The parameters that backward has changed: what forward itself changes, or does not feel, is none of them."""
+    arrays, params = inputs.fresh()
+    with quiet():
+        thing, _ = run.forwarded(arrays, params)
+    found = set()
+    for place in every:
+        old, new = (np.asarray(run.dialect.outward(place.get(each))) for each in (thing, after))
+        if not np.array_equal(old, new) and _matters(run, place, before[place.name], inputs):
+            found.add(place.name)
+    return found
+
+
+def _rate_of(run: Run, every: Sequence[slots.Place], after: Any) -> str:
+    """The only learning rate among the attributes, unless backward takes one or has left gradients."""
+    rates = [n for n, v in getattr(after, "__dict__", {}).items() if RATES.fullmatch(n) and isinstance(v, float)]
+    left = any(run.gradient_of(after, place) is not None for place in every)
+    return rates[0] if len(rates) == 1 and not run.rates and not left else ""
+
+
 def _learn_built(
-    run: Run, every: Sequence[slots.Place], before: Mapping[str, Array], built: Mapping[str, Array]
+    run: Run, every: Sequence[slots.Place], before: Mapping[str, Array], built: Mapping[str, Array], after: Any
 ) -> None:
-    """Arrays that the constructor takes: their gradients are where the object keeps them, or by their name."""
+    """Arrays that the constructor takes: their gradients are where the object keeps them, or by their name.
+
+    Of fun(x) and grad(x) they are data, if they have none.
+    """
     for name, value in built.items():
         kept = [p for p in every if before[p.name].shape == value.shape and np.array_equal(before[p.name], value)]
         kept.sort(key=lambda p: p.name.lower() != name.lower())
@@ -57,10 +87,17 @@ def _learn_built(
             run.places.append(replace(kept[0], name=name, gradient=_any_gradient(kept, name)))
         else:
             run.places.append(slots.nowhere(name))
+        if not run.call.takes_cotangent and run.gradient_of(after, run.places[-1]) is None:
+            run.data.append(name)
 
 
 def _learn_own(
-    run: Run, every: Sequence[slots.Place], before: Mapping[str, Array], built: Mapping[str, Array], after: Any
+    run: Run,
+    every: Sequence[slots.Place],
+    before: Mapping[str, Array],
+    built: Mapping[str, Array],
+    after: Any,
+    moved: Collection[str],
 ) -> None:
     """Parameters that the object makes itself, if it has a gradient for them or moves them."""
     values = list(built.values())
@@ -68,10 +105,9 @@ def _learn_own(
         x = before[place.name]
         if any(x.shape == v.shape and np.array_equal(x, v) for v in values) or slots.is_gradient(place.name):
             continue
-        moved = run.rates and not np.array_equal(np.asarray(run.dialect.outward(place.get(after))), x)
         known = {p.name for p in run.places} | {p.name for p in every}
         has = place.gradient(after) is not None or slots.abbreviated(after, place.name, known) is not None
-        if moved if run.rates else has:
+        if place.name in moved if run.updates else has:
             run.places.append(place)
             run.own_values[place.name] = x
 
@@ -124,10 +160,22 @@ def _learn_order(run: Run, every: Sequence[slots.Place], before: Mapping[str, Ar
         return
     names = returned_names(getattr(run.cls, run.backward))[len(run.arrays) :]
     found = [next((p for p in every if _is_of(name, p.name)), None) for name in names]
-    if names and all(found) and len(names) + len(run.arrays) == count:
+    if not all(found) or len(found) + len(run.arrays) != count:
+        found = _by_shape(run, answer[len(run.arrays) :], every, before)
+    if found and all(found):
         run.places = [place for place in found if place is not None]
         run.own_values = {place.name: before[place.name] for place in run.places}
         run.in_order = True
+
+
+def _by_shape(
+    run: Run, gradients: Sequence[Any], every: Sequence[slots.Place], before: Mapping[str, Array]
+) -> list[slots.Place | None]:
+    """The parameters that gradients without names are of, if each has the shape of one of these alone."""
+    shapes = [np.shape(run.dialect.outward(g)) for g in gradients]
+    own = [p for p in every if not slots.is_gradient(p.name)]
+    alike = [[p for p in own if before[p.name].shape == shape] for shape in shapes]
+    return [places[0] if len(places) == 1 else None for places in alike] if len(set(shapes)) == len(shapes) else []
 
 
 def _note(run: Run, every: Sequence[slots.Place], inputs: Inputs) -> None:

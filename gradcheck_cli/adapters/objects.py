@@ -12,11 +12,11 @@ import numpy as np
 
 from gradcheck_cli.adapters import slots
 from gradcheck_cli.adapters.building import gradients_of
-from gradcheck_cli.adapters.calls import Call
+from gradcheck_cli.adapters.calls import Call, Leading, spread
 from gradcheck_cli.adapters.carriers import OverVariables, WithContext, carrier_of
 from gradcheck_cli.adapters.derivatives import entries_of, pulled_back
 from gradcheck_cli.adapters.dialect import Dialect, Steady
-from gradcheck_cli.adapters.inputs import Inputs, Leading, parameters, spread
+from gradcheck_cli.adapters.inputs import Inputs, parameters
 from gradcheck_cli.adapters.words import listed
 from gradcheck_cli.foreign import quiet
 from gradcheck_cli.op import Array
@@ -41,8 +41,10 @@ class Run:
     names: tuple[str, ...] = ()
     wanted: Sequence[str] = ()
     places: list[slots.Place] = field(default_factory=list)  # of the parameters that have gradients
+    data: list[str] = field(default_factory=list)  # arrays of the constructor that are no parameters
     own_values: dict[str, Array] = field(default_factory=dict)
     rates: list[str] = field(default_factory=list)  # backward's learning rate: then it updates
+    own_rate: str = ""  # the learning rate that the object keeps itself, if its backward updates by that
     in_order: bool = False  # whether backward returns the gradients of parameters too
     warm: bool = False  # whether forward makes the parameters, and is sent ahead once so that they can be replaced
     returned: Any = None
@@ -51,6 +53,11 @@ class Run:
     def __post_init__(self) -> None:
         self.steady = Steady()
         self.carrier = carrier_of(self.cls, self.forward, self.backward)
+
+    @property
+    def updates(self) -> bool:
+        """Whether backward changes the parameters, rather than to leave or return their gradients."""
+        return bool(self.rates or self.own_rate)
 
     def bound(self, method: Callable[..., Any], without: Sequence[str] = ()) -> Callable[..., Any]:
         """A method as its caller sees it: without self, or the cls of a class method."""
@@ -71,7 +78,7 @@ class Run:
         inward = [self.dialect.inward(x) for x in arrays]
         count = len(self.arrays)
         built = dict(
-            zip(self.built_arrays, copy.deepcopy(inward[count:]) if self.rates else inward[count:], strict=False)
+            zip(self.built_arrays, copy.deepcopy(inward[count:]) if self.updates else inward[count:], strict=False)
         )
         mine = {k: copy.deepcopy(params.get(k, v)) for k, v in self.built_params.items()}
         thing = self.carrier.build({**mine, **built})
@@ -123,9 +130,12 @@ class Run:
         named |= dict.fromkeys(self.rates, _RATE)
         if self.rates:
             values, named = [], dict(zip(self.call.names, values, strict=False)) | named
+        if self.own_rate:
+            setattr(thing, self.own_rate, _RATE)
         before = dict(getattr(thing, "__dict__", {}))
         with self.dialect.around():
             answer = self.carrier.backward(thing, values, named)
+        answer = _flat(answer, len(self.arrays))
         if isinstance(answer, Mapping):  # It is looked up as if it had been left there.
             vars(thing)["_returned_gradients"] = answer
         return thing, answer, slots.nameless(thing, before) if answer is None else None
@@ -147,15 +157,18 @@ class Run:
         else:
             entries = entries_of(answer, len(first))
         own = arrays[len(self.arrays) :]
-        behind = [outward(self._left(thing, place, x)) for place, x in zip(self.places, own, strict=False)]
+        places = [(place, x) for place, x in zip(self.places, own, strict=False) if place.name not in self.data]
+        behind = [outward(self._left(thing, place, x)) for place, x in places]
         if self.call.takes_cotangent:
             return (*entries, *behind)
         at = [arrays[self.arrays.index(name)] for name in first]
-        return tuple(pulled_back(grad, e, x) for e, x in zip([*entries, *behind], [*at, *own], strict=False))
+        return tuple(
+            pulled_back(grad, e, x) for e, x in zip([*entries, *behind], [*at, *(x for _, x in places)], strict=False)
+        )
 
     def _left(self, thing: Any, place: slots.Place, before: Array) -> Any:
         """The gradient that backward left for a parameter, or by how much it moved it."""
-        if not self.rates:
+        if not self.updates:
             return self.gradient_of(thing, place)
         return (before - np.asarray(self.dialect.outward(place.get(thing)))) / _RATE
 
@@ -169,8 +182,18 @@ class Run:
         where = "returned" if self.returned is not None else "left on self"
         own = [n for n in inputs.names if n not in self.arrays]
         kept = f"; parameters {listed(own)}" if own else ""
-        kept += ", whose gradients are what backward subtracts" if own and self.rates else ""
+        kept += ", whose gradients are what backward subtracts" if own and self.updates else ""
         takes = f"{self.backward}({listed(self.call.names)})"
         takes += f", {self.call.described('forward', self.arrays)}" if len(self.call.names) > 1 else ""
         over = f" over {self.carrier.box.__name__}s" if isinstance(self.carrier, OverVariables) else ""
         return f"a class{over}, {self.forward}({listed(self.arrays)}) and {takes}, gradients {where}{kept}"
+
+
+def _flat(answer: Any, count: int) -> Any:
+    """`return dx, (dW, db)` as `return dx, dW, db`, where a bundle follows the gradients of forward's arrays."""
+    bundled = isinstance(answer, tuple) and [isinstance(part, (tuple, list)) for part in answer] == [False] * count + [
+        True
+    ]
+    if bundled:
+        return (*answer[:-1], *answer[-1])
+    return answer

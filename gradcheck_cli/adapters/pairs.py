@@ -13,23 +13,20 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.adapters.building import build, differentiated, gradients_of, strays
-from gradcheck_cli.adapters.calls import Call, decide, spoken_call
-from gradcheck_cli.adapters.derivatives import SLOPE, entries_of, kind_of, pulled_back
+from gradcheck_cli.adapters.calls import Call, Leading, decide, leading, spoken_call, spread
+from gradcheck_cli.adapters.derivatives import SLOPE, entries_of, is_of, kind_of, pulled_back, unstacked
 from gradcheck_cli.adapters.dialect import NUMPY, Dialect, Steady, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import (
     Inputs,
-    Leading,
     accepted,
     array_names,
     attempt,
     example,
-    leading,
     parameters,
-    spread,
     tried,
 )
-from gradcheck_cli.adapters.words import NAMELESS, essence, is_loss, is_orphan, stem_of
+from gradcheck_cli.adapters.words import NAMELESS, essence, is_loss, is_orphan, is_target, stem_of
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.foreign import call, quiet
 from gradcheck_cli.op import Op
@@ -103,10 +100,16 @@ def _partner(name: str, functions: Mapping[str, Function]) -> str | None:
         return exact[0] if exact else _nearly(stem, others)
     if role == "backward":
         known = [other for stem in NAMELESS for other, key in others.items() if key in ((stem, "forward"), (stem, ""))]
-        return next(iter(known), None)
+        taken = _names(functions[name])
+        alike = [other for other in known if _names(functions[other]) == taken]
+        return next(iter(alike or known), None)
     # df, dsigmoid and d_f_dx: d before the name of a function.
     bare = re.sub(r"_d_?[a-z]$", "", name[1:].lstrip("_")) if name.startswith("d") else ""
     return bare if bare in functions and bare != name else None
+
+
+def _names(function: Function) -> list[str]:
+    return [p.name for p in parameters(function)]
 
 
 def _nearly(stem: str, others: Mapping[str, tuple[str, str]]) -> str | None:
@@ -207,8 +210,8 @@ class _Run:
             return gradients_of(answer, self.names, self.wanted)
         if isinstance(answer, Mapping):
             answer = gradients_of(answer, self.names, self.wanted)
-        entries = entries_of(answer, len(self.wanted))
         positions = [list(self.names).index(name) for name in self.wanted]
+        entries = unstacked(entries_of(answer, len(self.wanted)), out, [arrays[p] for p in positions])
         if len(entries) != len(positions):
             return tuple(entries)
         return tuple(pulled_back(grad, e, arrays[p]) for e, p in zip(entries, positions, strict=True))
@@ -250,9 +253,18 @@ class _Run:
         self.notes = strays(answer, inputs.names)
         if self.finished:
             return differentiated(inputs, answer, is_loss(name_of(self.forward))), ""
-        count = len([n for n in inputs.names if n not in inputs.integers])
-        entries = answer if isinstance(answer, Mapping) else entries_of(answer, count)
+        continuous = {n: x for n, x in zip(inputs.names, inputs.arrays, strict=True) if n not in inputs.integers}
+        arrays = list(continuous.values())
+        entries = answer if isinstance(answer, Mapping) else unstacked(entries_of(answer, len(arrays)), out, arrays)
         wanted = differentiated(inputs, entries, is_loss(name_of(self.forward)) or np.size(out) == 1)
+        first = next((n for n in continuous if not is_target(n, of_loss=True)), "")
+        if (
+            isinstance(answer, np.ndarray)
+            and len(wanted) > len(entries)
+            and first
+            and is_of(answer, out, continuous[first])
+        ):
+            wanted = [first]  # As in scipy.optimize: what else a function takes is its data.
         shown = [inputs.arrays[inputs.names.index(n)] for n in wanted]
         return wanted, kind_of(out, entries if isinstance(entries, list) else [], shown)
 

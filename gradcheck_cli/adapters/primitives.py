@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gradcheck_cli.adapters.building import build
+from gradcheck_cli.adapters.calls import leading, spread
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import accepted, array_names, example, leading, parameters, spread, tried
+from gradcheck_cli.adapters.inputs import accepted, array_names, example, parameters, tried
 from gradcheck_cli.foreign import call
 from gradcheck_cli.op import Op
 from gradcheck_cli.source import place_of

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,9 @@ _GRADIENTS = ("grad", "gradient", "g", "diff", "d", "grads")
 # Gradients of the input, which layers with one input need not name.
 _NAMELESS = {"grad", "gradient", "gradients", "derivative", "derivatives", "diff", "dx", "din", "dinput", "dinputs"}
 _NAMELESS |= {"dprev", "gradinput", "gradinputs", "inputgrad", "inputgradient", "gradin"}
-_PARAMS = ("params", "parameters", "param", "weights", "w", "paramvals")
+_MOST_HELD = 64
+_PARAMS = ("biases", "b", "bs", "ws", "kernels", "params", "parameters", "param", "weights", "w", "paramvals")
+_ONE_OF_SEVERAL = ("weights", "biases", "w", "b", "ws", "bs", "kernels")  # self.grads is of all of them
 _OUTPUTS = ("output", "outputs", "out", "y", "z", "a", "result", "activation", "o")
 
 
@@ -31,7 +36,18 @@ class Place:
 
 
 def places(thing: Any) -> Iterator[Place]:
-    """Every array of numbers that an object was built with: in attributes, dicts, lists, objects with data and grad."""
+    """Every array of numbers that an object was built with, each once: its own, and those of objects that it holds."""
+    seen: set[int] = set()
+    for reach, name in _held(thing):
+        for place in _own_places(reach(thing)):
+            array = place.get(reach(thing))
+            if id(array) not in seen:
+                seen.add(id(array))
+                yield _within(place, reach, name) if name else place
+
+
+def _own_places(thing: Any) -> Iterator[Place]:
+    """In attributes, dicts, lists, objects with data and grad."""
     for name, value in list(getattr(thing, "__dict__", {}).items()):
         if _is_array(value):
             yield _attribute(name)
@@ -45,6 +61,48 @@ def places(thing: Any) -> Iterator[Place]:
             inner = next((v for v in _VALUES if _is_array(getattr(value, v, None))), None)
             if inner is not None:
                 yield _inside(name, inner)
+
+
+def _held(thing: Any) -> Iterator[tuple[Callable[[Any], Any], str]]:
+    """An object and those that it holds, in attributes, lists and dicts: how to reach each, and what to call it."""
+    todo: list[tuple[Callable[[Any], Any], str, Any]] = [(lambda t: t, "", thing)]
+    seen = {id(thing)}
+    while todo and len(seen) <= _MOST_HELD:
+        reach, name, current = todo.pop(0)
+        yield reach, name
+        for attribute, value in list(getattr(current, "__dict__", {}).items()):
+            keys = (
+                value if isinstance(value, dict) else range(len(value)) if isinstance(value, (list, tuple)) else [None]
+            )
+            for key in list(keys):
+                part = value if key is None else value[key]
+                if id(part) not in seen and _is_layer(part):
+                    seen.add(id(part))
+                    path = f"{name}{attribute}{'' if key is None else key}_"
+                    todo.append((partial(_step, reach, attribute, key), path, part))
+
+
+def _step(reach: Callable[[Any], Any], attribute: str, key: Any, thing: Any) -> Any:
+    value = getattr(reach(thing), attribute)
+    return value if key is None else value[key]
+
+
+def _is_layer(part: Any) -> bool:
+    """Whether something is an object of somebody's own class with methods of its own: no box around an array."""
+    own = hasattr(part, "__dict__") and not isinstance(part, (type, ModuleType)) and not inspect.isroutine(part)
+    if not own or any(_is_array(getattr(part, v, None)) for v in _VALUES):
+        return False
+    return type(part).__module__.partition(".")[0] not in ("torch", "jax", "jaxlib", "numpy", "autograd")
+
+
+def _within(place: Place, reach: Callable[[Any], Any], name: str) -> Place:
+    """A place of an object that another one holds."""
+    return Place(
+        f"{name}{place.name}",
+        lambda t: place.get(reach(t)),
+        lambda t, x: place.put(reach(t), x),
+        lambda t: place.gradient(reach(t)),
+    )
 
 
 def output_of(thing: Any, before: Mapping[str, Any]) -> Any:
@@ -116,10 +174,10 @@ def _item(name: str, position: int) -> Place:
         getattr(thing, name)[position] = x
 
     def gradient(thing: Any) -> Any:
-        for attribute, value in vars(thing).items():
-            if isinstance(value, (list, tuple)) and is_gradient(attribute) and len(value) > position:
-                return value[position]
-        return None
+        lists = {n: v for n, v in vars(thing).items() if isinstance(v, (list, tuple)) and len(v) > position}
+        named = [v for n, v in lists.items() if plain(n) in gradient_names(name)]
+        others = [v for n, v in lists.items() if is_gradient(n) and plain(name) not in _ONE_OF_SEVERAL]
+        return next((v[position] for v in (*named, *others)), None)
 
     return Place(f"{name}{position}", lambda t: getattr(t, name)[position], put, gradient)
 

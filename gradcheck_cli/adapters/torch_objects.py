@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from gradcheck_cli.adapters.building import build, differentiated
+from gradcheck_cli.adapters.calls import leading, spread
 from gradcheck_cli.adapters.dialect import mentions
 from gradcheck_cli.adapters.given import Given, Scope, Target
 from gradcheck_cli.adapters.inputs import (
@@ -16,10 +17,8 @@ from gradcheck_cli.adapters.inputs import (
     accepted,
     array_names,
     example,
-    leading,
     parameters,
     positional,
-    spread,
     tried,
 )
 from gradcheck_cli.adapters.tensors import Differentiable, outward, torch

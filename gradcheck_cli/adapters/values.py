@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from gradcheck_cli.adapters.building import build, differentiated, entry_of, gradients_of, strays
+from gradcheck_cli.adapters.calls import leading, spread
 from gradcheck_cli.adapters.derivatives import entries_of, pulled_back
 from gradcheck_cli.adapters.dialect import Steady, spoken_by
 from gradcheck_cli.adapters.given import Given, Scope, Target
-from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, example, leading, parameters, spread, tried
+from gradcheck_cli.adapters.inputs import Inputs, accepted, array_names, example, parameters, tried
 from gradcheck_cli.adapters.pairs import dialect_of, is_plain
 from gradcheck_cli.adapters.words import returned_names, words_of
 from gradcheck_cli.errors import UsageError

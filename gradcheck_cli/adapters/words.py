@@ -110,10 +110,12 @@ def essence(stem: str, kinds: bool) -> str:
 
 
 def is_orphan(name: str) -> bool:
-    """Whether a function without a partner seems to be a gradient that somebody wrote by hand."""
+    """Whether a function without a partner seems to be a gradient by hand; a private one is a part of something."""
     words = words_of(name)
-    return stem_of(name)[1] == "backward" and not words[0].startswith(
-        ("num", "clip", "zero", "check", "approx", "grad")
+    return (
+        not name.startswith("_")
+        and stem_of(name)[1] == "backward"
+        and not words[0].startswith(("num", "clip", "zero", "check", "approx", "grad"))
     )
 
 
@@ -122,6 +124,7 @@ _FORWARDS = (
     _FORWARD | {"forwardpass", "forwardprop", "forwardpropagation", "feedforward"},
     {"call"},
     {"loss", "calcloss", "cost", "activation", "activate", "compute", "calculate", "fn", "f", "function", "evaluate"},
+    {"fun", "func", "objective", "value"},
 )
 _BACKWARDS = (
     _BACKWARD | {"back", "backwardpass", "backpropagate", "backwardprop", "backwardpropagation", "vjp"},
