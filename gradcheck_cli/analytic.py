@@ -180,7 +180,7 @@ def _real_arrays(case: Case, entries: Sequence[Any]) -> dict[int, Array]:
     """The gradients that are arrays of numbers, as real arrays, by input position."""
     arrays = {p: as_array(e) for p, e in zip(case.op.differentiated, entries, strict=False)}
     return {
-        p: as_real(a).astype(np.float64, copy=False)
+        p: as_real(like(a, case.inputs[p])).astype(np.float64, copy=False)
         for p, a in arrays.items()
         if a is not None and a.dtype.kind in "fc"
     }
@@ -193,6 +193,11 @@ def as_array(entry: Any) -> Array | None:
     except Exception:  # Ragged lists, or objects whose __array__ raises.
         return None
     return array if array.dtype.kind in "fiubc" else None
+
+
+def like(gradient: Array, x: Array) -> Array:
+    """A gradient as it is, but a real one of a complex input: its imaginary part is 0."""
+    return gradient.astype(np.complex128) if x.dtype.kind == "c" and gradient.dtype.kind != "c" else gradient
 
 
 def _nudge(x: Array, turn: int, ulps: float) -> Array:

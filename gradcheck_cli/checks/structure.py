@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.analytic import Gradients, as_array, gradients
+from gradcheck_cli.analytic import Gradients, as_array, gradients, like
 from gradcheck_cli.case import Case, with_inputs
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.errors import describe
@@ -83,7 +83,7 @@ def usable(returned: Gradients, case: Case) -> dict[int, NDArray[Any]]:
         return {}
     arrays = {i: as_array(e) for i, e in zip(case.op.differentiated, returned.entries, strict=True)}
     return {
-        i: array.astype(np.result_type(array.dtype, np.float64))
+        i: like(array.astype(np.result_type(array.dtype, np.float64)), case.inputs[i])
         for i, array in arrays.items()
         if array is not None
         and array.shape == case.inputs[i].shape
