@@ -333,6 +333,17 @@ def test_a_cotangent_repeated_along_another_axis_is_named() -> None:
     )
 
 
+def test_a_diagonal_is_not_spread_along_an_axis() -> None:
+    """Most of the entries have no slope at all: nothing was summed whose axis could be put back."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return np.array(np.broadcast_to(grad, x.shape))
+
+    found = failures(lambda x: np.diag(x) * 1.0, backward, shapes=[(3, 3)], signature="(n,n)->(n)", loops=False)
+
+    assert {finding.cause for finding in found} == {"unexplained"}
+
+
 # terms
 
 
