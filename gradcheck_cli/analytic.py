@@ -207,11 +207,8 @@ def _moved(case: Case, turn: int, ulps: float) -> dict[int, Array]:
 def _real_arrays(case: Case, entries: Sequence[Any]) -> dict[int, Array]:
     """The gradients that are arrays of numbers, as real arrays, by input position."""
     arrays = {p: as_array(e) for p, e in zip(case.op.differentiated, entries, strict=False)}
-    for p, a in arrays.items():
-        if a is not None and a.dtype.kind == "f" and case.inputs[p].dtype.kind == "c":
-            arrays[p] = a + 0j  # a real gradient of complex data has no imaginary part
     return {
-        p: as_real(a).astype(np.float64, copy=False)
+        p: as_real(like(a, case.inputs[p])).astype(np.float64, copy=False)
         for p, a in arrays.items()
         if a is not None and a.dtype.kind in "fc" and of_the_case(a, case)
     }
@@ -232,6 +229,11 @@ def as_array(entry: Any) -> Array | None:
     return array if array.dtype.kind in "fiubc" else None
 
 
+def like(gradient: Array, x: Array) -> Array:
+    """A gradient as it is, but a real one of a complex input: its imaginary part is 0."""
+    return gradient.astype(np.complex128) if x.dtype.kind == "c" and gradient.dtype.kind != "c" else gradient
+
+
 def _nudge(x: Array, turn: int, ulps: float) -> Array:
     """Every entry moved by so many ulps, up or down; zeros and integers stay.
 
@@ -243,8 +245,9 @@ def _nudge(x: Array, turn: int, ulps: float) -> Array:
         return x
     bits = np.asarray(x, np.float64, order="C").reshape(-1).view(np.uint64)
     mixed = ((bits >> np.uint64(2)) + np.uint64((turn + 1) * _STEP % 2**64)) * _MIX
-    up = (mixed ^ mixed >> np.uint64(32)) * _MIX_AGAIN >> np.uint64(63) == 1
-    side = np.where(up, ulps, -ulps).reshape(x.shape)
+    draws = (mixed ^ mixed >> np.uint64(32)) * _MIX_AGAIN >> np.uint64(62)
+    # One ulp less for every second: were all steps even, what a sum rounds away would be the same in every turn.
+    side = (np.where(draws & np.uint64(2), 1.0, -1.0) * (ulps - (draws & np.uint64(1)))).reshape(x.shape)
     return np.asarray(np.where(x == 0, x, x + side * np.spacing(x)), x.dtype)
 
 

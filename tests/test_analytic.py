@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import NONNEGATIVE, POSITIVE, REAL, Op, integers
+from gradcheck_cli import NONNEGATIVE, POSITIVE, REAL, Op, check, integers
 from gradcheck_cli.analytic import Gradients, gradients, rounding
 from gradcheck_cli.case import Case
 from gradcheck_cli.draw import Sampling
@@ -382,3 +382,16 @@ def test_the_floor_is_the_same_every_time() -> None:
     gradient = gradients(case).entries[0]
 
     assert np.array_equal(floor_of(case, gradient), floor_of(case, gradient))
+
+
+def test_what_a_mean_rounds_away_shows_when_its_numbers_move() -> None:
+    """Were all of them moved by even steps, the sum of what is centred would be off by the same in every turn."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return np.asarray(grad + 100 * np.sum(x - np.mean(x)) * np.ones_like(x))
+
+    pairs = [(np.array([a / 100, (a + 3) / 100]),) for a in range(101, 141)]
+    op = Op(np.sum, backward, "(n)->()", samples=pairs, loops=False)
+
+    assert any(np.any(backward(np.ones(()), np.ones(()), x) != 1) for (x,) in pairs)
+    assert check(op, cases=1, edges=False).passed

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradcheck_cli import POSITIVE, Op, check, interval
+from gradcheck_cli import POSITIVE, REAL, Op, check, index, interval
 from gradcheck_cli.checks import CaseResult
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.diagnose import reconcile
@@ -346,6 +346,17 @@ def test_a_cotangent_repeated_along_another_axis_is_named() -> None:
     )
 
 
+def test_a_diagonal_is_not_spread_along_an_axis() -> None:
+    """Most of the entries have no slope at all: nothing was summed whose axis could be put back."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return np.array(np.broadcast_to(grad, x.shape))
+
+    found = failures(lambda x: np.diag(x) * 1.0, backward, shapes=[(3, 3)], signature="(n,n)->(n)", loops=False)
+
+    assert {finding.cause for finding in found} == {"unexplained"}
+
+
 # terms
 
 
@@ -625,6 +636,63 @@ def test_nan_at_a_special_value_is_named() -> None:
         "It is right a little beside the edge 'zeros'; look for 0/0, log(0) or inf - inf",
         "np.where on the operands, before the division",
     )
+
+
+# Entries
+
+
+def clipped(x: Array) -> Array:
+    return np.asarray(np.clip(x, -1, 1))
+
+
+def scores(x: Array, label: Array) -> Any:
+    """A hinge loss."""
+    margins = np.maximum(0, x - x[label] + 1)
+    return np.sum(margins) - 1
+
+
+def scores_backward(grad: Array, out: Array, x: Array, label: Array) -> Any:
+    """Forgets the score of the label itself."""
+    active = grad * (x - x[label] + 1 > 0)
+    active[label] = 0
+    return active
+
+
+def test_entries_that_are_wrong_for_their_value_are_not_said_to_be_so_for_their_place() -> None:
+    """In another order, the same numbers are wrong."""
+    found = failures(clipped, lambda grad, out, x: grad * (x <= 1), shapes=[(12,)], cases=6)
+
+    assert all(re.search(r"wrong: where x is (negative|-\d[.\d]* or less); the others are right", f.why) for f in found)
+    assert {f.suggestion for f in found} == {"look at the branch that such values take"}
+
+
+def test_a_few_wrong_complex_numbers_have_no_border() -> None:
+    """Nor do they crash anything."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        gradient = np.asarray(2 * grad * np.conj(x))
+        gradient[..., :2] *= 3
+        return gradient
+
+    found = failures(np.square, backward, shapes=[(5,)], dtypes=("complex128",), cases=1, signature="(n)->(n)")
+
+    assert [f.cause for f in found] == ["wrong_element"]
+
+
+def test_one_number_is_no_border() -> None:
+    """Of two entries, one of them wrong, nobody knows from where on."""
+    op = Op(clipped, lambda grad, out, x: grad * (x <= 1), "()->()", samples=[(np.array([0.0, -1.5]),)], name="clip")
+
+    assert "where x is -1.5; the others are right" in first(op).why
+
+
+def test_entries_that_are_wrong_for_a_label_are_said_to_be_so() -> None:
+    """With another label, others are wrong."""
+    op = Op(scores, scores_backward, "(n),()->()", domain=[REAL, index("n")], loops=False)
+
+    found = failures(op, cases=6)
+
+    assert {f.suggestion for f in found if f.cause == "wrong_element"} == {"look at the entries that label picks"}
 
 
 # What is not explained

@@ -710,3 +710,13 @@ def test_every_edge_meets_params() -> None:
 def test_every_op_has_edges(name: str) -> None:
     """None of the built-in ops refuses them all."""
     assert len(edges(BUILT_IN[name])) >= 10
+
+
+def test_zeros_are_drawn_beside_a_mask_that_is_not_zero() -> None:
+    """A mask that is zero with everything else would hide what a zero does."""
+    op = Op(np.multiply, lambda grad, out, x, mask: grad * mask, "(n),(n)->(n)", domain=[REAL, integers(0, 1)])
+
+    zeros = [case.inputs for case in edges(op) if case.edge == "zeros"]
+
+    assert all(not np.any(x) for x, _ in zeros)
+    assert {bool(np.any(mask)) for _, mask in zeros} == {True, False}

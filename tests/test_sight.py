@@ -219,6 +219,18 @@ def test_complex_gradients_follow_torch_s_convention(forward: Function, right: F
     assert codes(check(complex_op(forward, wrong, "()->()"), edges=False)) == {"GC201"}
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_a_real_gradient_of_a_complex_input_has_no_imaginary_part(right: bool) -> None:
+    """It is judged as one whose imaginary part is 0, which it may be, and told for its dtype."""
+
+    def forward(z: Array) -> Any:
+        return z.real**2 if right else np.abs(z) ** 2
+
+    op = Op(forward, lambda grad, out, z: 2 * grad * z.real, "()->()", dtypes=("complex128",))
+
+    assert codes(check(op)) == ({"GC104"} if right else {"GC104", "GC201"})
+
+
 def test_a_real_input_with_a_complex_output_has_a_real_gradient() -> None:
     """The Fourier transform of real numbers."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_cli.analytic import Gradients, as_array, gradients
+from gradcheck_cli.analytic import Gradients, as_array, gradients, like
 from gradcheck_cli.case import Case, with_inputs
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.errors import describe
@@ -82,9 +82,8 @@ def usable(returned: Gradients, case: Case) -> dict[int, NDArray[Any]]:
     if returned.error is not None or returned.count != len(case.op.differentiated):
         return {}
     arrays = {i: as_array(e) for i, e in zip(case.op.differentiated, returned.entries, strict=True)}
-    kinds = {i: np.complex64 if case.inputs[i].dtype.kind == "c" else np.float64 for i in arrays}
     return {
-        i: array.astype(np.result_type(array.dtype, np.float64, kinds[i]))
+        i: like(array.astype(np.result_type(array.dtype, np.float64)), case.inputs[i])
         for i, array in arrays.items()
         if array is not None
         and array.shape == case.inputs[i].shape

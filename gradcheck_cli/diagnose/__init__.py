@@ -15,7 +15,7 @@ from gradcheck_cli.checks import CaseResult, examine
 from gradcheck_cli.checks.blame import blame
 from gradcheck_cli.checks.finding import Finding, Severity
 from gradcheck_cli.checks.value import Judging
-from gradcheck_cli.diagnose import axes, shapes, terms, values
+from gradcheck_cli.diagnose import axes, entries, shapes, terms, values
 from gradcheck_cli.diagnose.evidence import Cause, Evidence, evidence_of
 from gradcheck_cli.diagnose.neighbours import NEIGHBOURS, special_values
 from gradcheck_cli.foreign import quiet
@@ -41,9 +41,9 @@ VALUE: Sequence[Hypothesis] = (
     terms.some_uses,
     terms.half_transposed,
     values.permuted_or_reversed,
-    values.in_part,
+    entries.in_part,
     terms.missing_term,
-    values.wrong_element,
+    entries.wrong_element,
 )
 SHAPE: Sequence[Hypothesis] = (
     shapes.missing_unbroadcast,

@@ -14,6 +14,8 @@ import numpy as np
 
 from gradcheck_cli.diagnose.evidence import Array, Cause, Evidence
 
+_NOTHING = 1e-9  # of the largest slope: as good as none
+
 
 def transposed(e: Evidence) -> Cause | None:
     """The gradient itself, an operand or the cotangent with its last two axes exchanged."""
@@ -184,8 +186,8 @@ def _with_axes_exchanged(e: Evidence, first: int, second: int) -> Array | None:
 
 def _spread_along(e: Evidence) -> Cause | None:
     """A cotangent of lower rank, repeated along another axis than the one that was summed."""
-    if e.gradient is None:
-        return None
+    if e.gradient is None or np.any(np.abs(e.numeric) <= _NOTHING * e.largest):
+        return None  # What is summed counts everywhere; a diagonal is not spread along any axis.
     for w in e.case.cotangents:
         for axes in itertools.combinations(range(e.x.ndim), e.x.ndim - w.ndim) if 0 < w.ndim < e.x.ndim else ():
             try:

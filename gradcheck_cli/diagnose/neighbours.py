@@ -137,7 +137,10 @@ def _beside(case: Case) -> Case:
 def _redrawn(case: Case, shapes: list[tuple[int, ...]]) -> Case | None:
     """Ordinary values of other shapes; None where the op has none."""
     try:
-        sizes = case.op.gufunc.bind(shapes, case.op.names).sizes
+        binding = case.op.gufunc.bind(shapes, case.op.names)
+        if binding.loop and case.op.loops is False:
+            return None
+        sizes = binding.sizes
         inputs = [
             case.op.domains[p].draw(Stream(case.op.name, "ordinary", p), shape, str(case.inputs[p].dtype), sizes)
             for p, shape in enumerate(shapes)

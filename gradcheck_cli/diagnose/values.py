@@ -14,7 +14,6 @@ import numpy as np
 from gradcheck_cli.diagnose.evidence import Array, Cause, Evidence
 
 _MANY = 3  # entries that are a little off, each, for a pattern
-_FEW = 0.5  # of the entries, at most, are wrong where a few are
 _FEW_BITS = 2.0**16  # of a mantissa, where a float32 has 24
 _OTHER = 0.125  # of what is wrong: a change by that much is none of something smooth
 _SOME_SINGLES = 1.37 * 2.0**-20  # of a number: what a float32 rounds away is another part of it there
@@ -119,7 +118,7 @@ def single_precision(e: Evidence) -> Cause | None:
     if not np.all(e.apart(g) <= 2.0**-22 * max(e.largest, float(np.max(np.abs(g), initial=0.0)))):
         return None
     rounded = np.array_equal(g, g.astype(np.float32).astype(np.float64)) and not _short(g)
-    if not rounded and (e.wrong.sum() < _MANY or e.wrong.sum() <= _FEW * e.judged.sum() or not _erratic(e)):
+    if not rounded and (e.wrong.sum() < _MANY or e.wrong.sum() <= e.judged.sum() / 2 or not _erratic(e)):
         return None  # One number that is a little off may be so for any reason, as may what changes smoothly.
     what = "has the digits of a float32 and is right to as many" if rounded else "is right to the digits of a float32"
     why = f"The gradient {what}: somewhere {'it' if rounded else 'something'} was rounded."
@@ -220,75 +219,6 @@ def _misdirected(e: Evidence) -> Cause | None:
         return None  # Each is right, and the sum is off by what rounds.
     why = f"{moved} of {len(parts)} output entries have another one's place: their upstream gradients are exchanged."
     return Cause("permuted_or_reversed", why, "undo what forward does to the order: reshapes and axes, one by one")
-
-
-def in_part(e: Evidence) -> Cause | None:
-    """Times one number right, but only where the input has one sign, or in more than half of its entries."""
-    if e.gradient is None or not e.complete or e.wrong.sum() < 2 or not np.any(e.judged & ~e.wrong):
-        return None
-    side = _side(e)
-    if (not side and e.wrong.sum() <= _FEW * e.judged.sum()) or (factor := _factor_where_wrong(e)) is None:
-        return None
-    where = f"where {e.name} is {side}" if side else f"in {int(e.wrong.sum())} of {int(e.judged.sum())} entries"
-    cause = "sign_flipped" if factor == -1 else "wrong_scale"
-    why = f"Only {where} is it wrong: times {factor:.6g} these entries agree."
-    return Cause(cause, why, "look at what is done to these entries alone", partial=True)
-
-
-def _factor_where_wrong(e: Evidence) -> float | None:
-    """The number that all wrong entries lack, where the others are right and not all zero."""
-    assert e.gradient is not None
-    ours, theirs, wrong = e.gradient.reshape(-1)[e.entries], e.slopes.value, e.wrong
-    if not np.all(e.judged) or np.any(ours[wrong] == 0) or not np.any(theirs[~wrong]):
-        return None
-    factors = theirs[wrong] / ours[wrong]
-    factor = float(factors[int(np.argmax(np.abs(ours[wrong])))])
-    simple = next(
-        (n for n in (1.0, 2.0, 3.0, 4.0) for n in (n, 1 / n) if math.isclose(abs(factor), n, rel_tol=1e-9)), 0.0
-    )
-    factor = math.copysign(simple, factor)
-    if not simple or factor == 1 or np.any(np.abs(factor * ours[wrong] - theirs[wrong]) > 4 * e.tolerance[wrong]):
-        return None
-    return factor
-
-
-def _side(e: Evidence) -> str:
-    """The sign of the input where the gradient is wrong, and only there; "" where it is no matter of sign."""
-    values, moves = e.x.reshape(-1)[e.entries], e.slopes.value != 0
-    for text, side in (("positive", values > 0), ("negative", values < 0)):
-        if np.array_equal(side & moves, e.wrong & moves):
-            return text
-    return ""
-
-
-def wrong_element(e: Evidence) -> Cause | None:
-    """A few entries are wrong, all others right."""
-    count, known = int(e.wrong.sum()), int(e.judged.sum())
-    if e.gradient is None or not 0 < count <= _FEW * known:
-        return None
-    places = [np.unravel_index(int(e.entries[row]), e.gradient.shape) for row in np.flatnonzero(e.wrong)]
-    shown = ", ".join(f"[{', '.join(str(int(i)) for i in place)}]" for place in places[:4])
-    more = f" and {count - 4} more" if count > 4 else ""
-    pattern = _pattern(e, places)
-    why = f"Only {shown}{more} of {known} entries {'is' if count == 1 else 'are'} wrong{pattern}; the others are right."
-    if e.complete and (factor := _factor_where_wrong(e)) is not None:
-        why += f" Times {written(factor)} {'it' if count == 1 else 'they'} would be, too."
-    return Cause("wrong_element", why, "look at where the loop or slice that fills them begins and ends")
-
-
-def _pattern(e: Evidence, places: list[tuple[np.intp, ...]]) -> str:
-    """What wrong entries have in common: a first or last index, a side of zero."""
-    for axis, size in enumerate(e.x.shape):
-        on_axis = {int(place[axis]) for place in places}
-        full = len(places) == e.x.size // size if size else False
-        if size > 1 and full and on_axis in ({0}, {size - 1}):
-            return f": the {'first' if on_axis == {0} else 'last'} along axis {axis}"
-    if e.complete:
-        values = e.x.reshape(-1)[e.entries]
-        for side, text in ((values > 0, "positive"), (values < 0, "negative"), (values == 0, "zero")):
-            if np.array_equal(side, e.wrong):
-                return f": where {e.name} is {text}"
-    return ""
 
 
 def _axes(axes: tuple[int, ...]) -> str:

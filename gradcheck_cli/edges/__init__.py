@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from gradcheck_cli.stream import Stream
 Array = NDArray[Any]
 
 _SMALL = 64  # entries of given shapes up to which edge values are drawn beside them unasked
+_BESIDE_MASKS = {"zeros", "one zero", "ties"}  # edges that are also drawn where only what is differentiated has them
 _TRIES = 16  # random shapes to find one that forward accepts, where the plain one is refused
 # Random cases know Fortran order, too, but may meet it in vectors alone.
 _COMBINATIONS = 2  # of params that each edge value meets, if there are so many
@@ -122,17 +123,22 @@ def _alterations(drawer: Drawer, shapes: Shapes) -> Iterator[tuple[str, Alter]]:
         values = values.astype(x.dtype)
         return values if op.domains[position].contains(values, shapes.sizes) else None
 
-    def alter(name: str) -> Alter:
+    def alter(name: str, positions: Collection[int]) -> Alter:
         def instead(position: int, x: Array) -> Array:
-            values = altered(name, position, x)
+            values = altered(name, position, x) if position in positions else None
             return x if values is None else values
 
         return instead
 
     for name in VALUES:
         plain = [drawer.operand(p, shape, shapes.sizes, name) for p, shape in enumerate(shapes.operands)]
-        if any(altered(name, position, x) is not None for position, x in enumerate(plain)):
-            yield name, alter(name)
+        found = [position for position, x in enumerate(plain) if altered(name, position, x) is not None]
+        if found:
+            yield name, alter(name, found)
+        # A mask of zeros hides what zeros do: indices, labels and masks stay as they are once.
+        moved = [position for position in found if position in op.differentiated]
+        if name in _BESIDE_MASKS and moved and moved != found:
+            yield name, alter(name, moved)
     yield from _same_array(drawer, shapes)
 
 
