@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import hashlib
-import importlib
-import importlib.util
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from gradcheck_cli.adapters import Given, Target, ops_of, targets_of
-from gradcheck_cli.errors import (
-    DeclarationError,
-    GradcheckError,
-    LoadError,
-    Terminated,
-    UsageError,
-    describe,
-    suggestions,
-)
+from gradcheck_cli.errors import DeclarationError, GradcheckError, LoadError, UsageError, suggestions
 from gradcheck_cli.installed import entry_points
+from gradcheck_cli.loading import blamed, dotted_module, file_module, is_dotted_module, looked_at
 from gradcheck_cli.op import Op
-from gradcheck_cli.source import raised_at, short_path
+from gradcheck_cli.source import short_path
 
 Plain = Callable[[Callable[..., Any]], Op]
 
 ENTRY_POINT_GROUP = "gradcheck.ops"
-_MANGLED = "_gradcheck_"
-_packages: dict[str, Path] = {}  # that files have brought in: by name, the folder that holds it
 _EXAMPLE = 'OPS = [Op(forward, backward, "(n,k),(k,m)->(n,m)")]'
 
 
@@ -52,7 +38,7 @@ def located(targets: Sequence[str], given: Given | None = None, plain: Plain | N
     given = given or Given()
     found: dict[Op, str | None] = {}
     for target in targets:
-        with _looked_at():
+        with looked_at():
             ops, source = _target(target, given, plain)
         found |= {op: source for op in ops if op not in found}
     if not targets:
@@ -80,7 +66,7 @@ def installed_ops(broken: list[GradcheckError] | None = None) -> list[Op]:
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: (e.name != "builtin", e.name)):
         origin = f"entry point {entry.name!r} ({entry.value})"
         try:
-            with _blamed(origin):
+            with blamed(origin):
                 module = entry.load()
             found = [op for op in _ops_in(module, origin) if op not in ops]
         except (LoadError, DeclarationError) as error:
@@ -112,10 +98,10 @@ def recognised(target: str) -> list[Target] | None:
     That needs nothing said about shapes.
     """
     place, _, name = target.partition("::")
-    if not place or not ("::" in target or _is_file(place) or _is_dotted_module(place)):
+    if not place or not ("::" in target or _is_file(place) or is_dotted_module(place)):
         return None
     module, where, _ = _module_of(target)
-    with _looked_at():
+    with looked_at():
         if _declared_in(module, where):
             return None
         name = name.partition(",")[0]
@@ -132,7 +118,7 @@ def _target(target: str, given: Given, plain: Plain | None) -> tuple[list[Op], s
     place, separator, name = target.partition("::")
     if not place:
         raise UsageError(f"target {target!r} names no op, file or module")
-    if not separator and not _is_file(place) and not _is_dotted_module(place):
+    if not separator and not _is_file(place) and not is_dotted_module(place):
         if Path(f"{place}.py").is_file():
             raise UsageError(f"no op named {place!r} is installed. Did you mean the file {place}.py?")
         if place.replace(",", "").isdigit():
@@ -175,8 +161,8 @@ def _module_of(target: str) -> tuple[ModuleType, str, str]:
     """The module that a target is in, what to call it, and the name behind the colons."""
     place, _, name = target.partition("::")
     if _is_file(place):
-        return _file_module(place), short_path(place), name
-    return _dotted_module(place), f"module {place}", name
+        return file_module(place), short_path(place), name
+    return dotted_module(place), f"module {place}", name
 
 
 def _pick(ops: list[Op], name: str, where: str) -> list[Op]:
@@ -187,60 +173,6 @@ def _pick(ops: list[Op], name: str, where: str) -> list[Op]:
         hint = suggestions(name, names) or f"; there are {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
         raise UsageError(f"no op named {name!r} {where}{hint}")
     return chosen
-
-
-def _is_dotted_module(place: str) -> bool:
-    if "." not in place or not all(part.isidentifier() for part in place.split(".")):
-        return False
-    with _blamed(f"module {place}"), _importable(Path.cwd()):
-        try:
-            return importlib.util.find_spec(place) is not None
-        except (ModuleNotFoundError, ValueError):
-            return False
-
-
-def _dotted_module(name: str) -> ModuleType:
-    with _blamed(f"module {name}"), _importable(Path.cwd()):
-        return importlib.import_module(name)
-
-
-def _file_module(place: str) -> ModuleType:
-    path = Path(place)
-    shown = short_path(place)
-    if path.is_dir():
-        raise LoadError(f"{shown} is a folder; name an op file in it, such as {Path(shown) / 'my_ops.py'}")
-    if not path.is_file():
-        raise LoadError(f"{shown}: no such file")
-    path = path.resolve()
-    package, root = _package_of(path)
-    # The mangled name keeps my_ops.py from hiding an installed my_ops; sys.modules needs it for pickling. In a package
-    # it stands below that, so that `from .utils import f` finds what the file means.
-    key = hashlib.blake2b(os.fsencode(path), digest_size=4).hexdigest()
-    name = f"{package}{_MANGLED}{path.stem}_{key}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise LoadError(f"{shown} is not a Python file")
-    with _blamed(shown):
-        module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with _blamed(shown), _importable(path.parent, root, Path.cwd(), package=package):
-            spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _package_of(path: Path) -> tuple[str, Path]:
-    """The package that a file is in, `pkg.sub.`, and the folder that holds it; "" and the file's own for none."""
-    folder, names = path.parent, list[str]()
-    while folder.name.isidentifier() and (folder / "__init__.py").is_file():
-        names.insert(0, f"{folder.name}.")
-        folder = folder.parent
-    return "".join(names), folder
 
 
 def _ops_in(module: Any, where: str) -> list[Op]:
@@ -263,72 +195,3 @@ def _declared_in(module: Any, where: str) -> list[Op]:
         if not isinstance(op, Op):
             raise LoadError(f"{where}: OPS[{position}] is a {type(op).__name__}, not an Op; write {_EXAMPLE}")
     return list(table)
-
-
-@contextmanager
-def _importable(*folders: Path, package: str = "") -> Iterator[None]:
-    """Let a file import its siblings and its package while it is loaded; last on the path, so that they hide nothing.
-
-    Siblings are forgotten again, lest the next folder's of the same name be taken for them; a package is when there is
-    another of its name, since its functions may import from it when they are called.
-    """
-    top = package.partition(".")[0]
-    if top in _packages and _packages[top] != folders[1]:
-        for name in [n for n in sys.modules if n.partition(".")[0] == top and _MANGLED not in n]:
-            del sys.modules[name]
-    known = set(sys.modules)
-    added = [folder for folder in dict.fromkeys(map(str, folders)) if folder not in sys.path]
-    sys.path.extend(added)
-    try:
-        yield
-    finally:
-        for folder in added:
-            with suppress(ValueError):  # the file may have edited sys.path itself
-                sys.path.remove(folder)
-        for name in set(sys.modules) - known:
-            file = getattr(sys.modules[name], "__file__", None)
-            if top and name.partition(".")[0] == top:
-                _packages[top] = folders[1]
-            elif file and str(Path(file).parent) in added and _MANGLED not in name:
-                del sys.modules[name]
-
-
-@contextmanager
-def _looked_at() -> Iterator[None]:
-    """Turn what somebody's objects raise when they are only looked at (`__getattr__`) into one line that says where."""
-    try:
-        yield
-    except (GradcheckError, KeyboardInterrupt, Terminated):
-        raise
-    except BaseException as error:
-        place = raised_at(error, by_us=False)
-        if place is None:
-            raise
-        raise LoadError(f"{place}: {describe(error)} (while it was looked at)") from None
-
-
-@contextmanager
-def _blamed(where: str) -> Iterator[None]:
-    """Turn whatever importing somebody's code raises into one line that says where."""
-    try:
-        yield
-    except (LoadError, DeclarationError, KeyboardInterrupt, Terminated):
-        raise
-    except SyntaxError as error:
-        place = f"{short_path(error.filename)}:{error.lineno}" if error.filename and error.lineno else where
-        raise LoadError(f"{place}: syntax error: {error.msg}") from None
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if raised_at(error) is None:  # The target itself.
-            raise LoadError(f"{where}: cannot import {error.name}: there is no such module") from None
-        raise LoadError(f"{raised_at(error)}: cannot import {error.name}; install it (pip install {missing})") from None
-    except ImportError as error:
-        relative = "attempted relative import" in str(error)
-        advice = "; name part of a package by its dots, from the folder above: gradcheck run package.module"
-        raise LoadError(f"{raised_at(error) or where}: {describe(error)}{advice if relative else ''}") from None
-    except SystemExit as error:
-        raise LoadError(
-            f"{raised_at(error) or where}: called sys.exit({error.code!r}) while it was being loaded"
-        ) from None
-    except BaseException as error:
-        raise LoadError(f"{raised_at(error) or where}: {describe(error)} (while it was being loaded)") from None

@@ -167,6 +167,7 @@ BAD_FILES = {
     "absent submodule": BadFile("import json.no_such_part", ["my_ops.py:4", "json.no_such_part"]),
     "absent name": BadFile("from json import no_such_name", ["my_ops.py:4", "no_such_name"]),
     "sys.exit": BadFile("import sys\nsys.exit(0)", ["my_ops.py:5", "sys.exit"]),
+    "os._exit": BadFile("import os\nos._exit(0)", ["my_ops.py:5", "exit"]),
     "raises": BadFile("x = 1\n1 / 0", ["my_ops.py:5", "ZeroDivisionError"]),
     "raises a bare BaseException": BadFile("class Odd(BaseException): pass\nraise Odd", ["my_ops.py:5", "Odd"]),
     "raises what exits when it is printed": BadFile(

@@ -448,11 +448,11 @@ def test_an_exception_that_cannot_be_printed_is_still_reported(gradcheck: Gradch
     assert (outcome.code, outcome.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("call", ["sys.exit(0)", "raise SystemExit"])
+@pytest.mark.parametrize("call", ["sys.exit(0)", "raise SystemExit", "os._exit(0)"])
 @pytest.mark.parametrize("role", ["forward", "backward"])
 def test_an_op_that_exits_does_not_pass(gradcheck: Gradcheck, op_file: WriteFile, role: str, call: str) -> None:
     op_file(f"""
-        import sys
+        import os, sys
 
         def leaves(*_):
             {call}
