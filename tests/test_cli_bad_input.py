@@ -440,25 +440,12 @@ def test_an_input_without_a_gradient_is_not_blamed_on_the_command_line_library(
     assert outcome.code == 2
 
 
-def test_a_file_of_a_package_imports_its_package(gradcheck: Gradcheck, op_file: WriteFile) -> None:
-    op_file("", "pkg/__init__.py")
-    op_file("SCALE = 2.0", "pkg/constants.py")
-    op_file(
-        "from pkg.constants import SCALE\n"
-        'OPS = [Op(lambda x: SCALE * x, lambda grad, out, x: SCALE * grad, "()->()", name="scale")]',
-        "pkg/my_ops.py",
-    )
-
-    assert gradcheck("run", "pkg/my_ops.py").code == 0
-
-
 def test_a_relative_import_says_how_to_name_the_module(gradcheck: Gradcheck, op_file: WriteFile) -> None:
-    op_file("", "pkg/__init__.py")
-    op_file('from . import nothing\nOPS = [Op(np.sin, lambda grad, out, x: grad, "()->()")]', "pkg/my_ops.py")
-    outcome = gradcheck("run", "pkg/my_ops.py")
+    op_file('from . import nothing\nOPS = [Op(np.sin, lambda grad, out, x: grad, "()->()")]', "no_package/my_ops.py")
+    outcome = gradcheck("run", "no_package/my_ops.py")
 
     line = complaint(outcome)
-    assert "pkg/my_ops.py:4" in line
+    assert "no_package/my_ops.py:4" in line
     assert "gradcheck run package.module" in line
 
 
