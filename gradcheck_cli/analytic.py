@@ -106,7 +106,7 @@ def _repeats(gradient: Array, other: Array | None, precision: Any) -> bool:
 def unsteadiness(case: Case, exact: Mapping[int, Array]) -> dict[int, Array]:
     """How far each entry moves at all when everything moves by a few ulps, be that a kink or a singular matrix."""
     near = [_moved(case, turn, _NEAR) for turn in range(_turns(exact)[0])]
-    return {position: np.max(np.abs(_moves(position, gradient, near)), axis=0) for position, gradient in exact.items()}
+    return {p: np.max(np.abs(_moves(p, g, near)), axis=0).reshape(g.shape) for p, g in exact.items()}
 
 
 def _turns(exact: Mapping[int, Array]) -> tuple[int, int]:
@@ -170,24 +170,29 @@ def _floor(case: Case, position: int, gradient: Array, near: Moved, far: Moved) 
     largest = max(map(largest_finite, (gradient, *case.cotangents)))
     relative, absolute = least_rounding(case, position, gradient, case.natural_slope)
     with np.errstate(all="ignore"):
-        moves = _moves(position, gradient, near)
-        spreads, distant = np.abs(moves), np.max(np.abs(_moves(position, gradient, far)), axis=0)
-        spread = np.max(spreads, axis=0)
-        small = spreads <= max(_SMALL * epsilon, _FAINT) * largest
-        harmless = np.max(np.where(small, spreads, 0.0), axis=0)
-        sides = 1 + np.sum(np.diff(np.sort(np.where(small, 0.0, moves), axis=0), axis=0) > _THE_SAME * spread, axis=0)
-        sides -= np.any(small, axis=0)  # where it stayed
-        jumps = (spread > harmless) & (distant < _LIKE_A_JUMP * spread) & (sides <= 2)
-        spread = np.where(jumps | ~np.isfinite(spread), harmless, spread)
+        spread = _without_jumps(
+            _moves(position, gradient, near), _moves(position, gradient, far), max(_SMALL * epsilon, _FAINT) * largest
+        ).reshape(gradient.shape)
         pooled = np.sqrt(np.mean(np.square(spread))) if gradient.size else 0.0
         floor: Array = _OWN * spread + _POOLED * pooled + relative * np.abs(gradient) + absolute
     return np.nan_to_num(floor, nan=0.0, posinf=0.0)
 
 
+def _without_jumps(near: Array, far: Array, harmless: float) -> Array:
+    """The largest of the moves (turns, entries) of every entry, but for those that crossed a kink."""
+    spread, distant = np.max(np.abs(near), axis=0), np.max(np.abs(far), axis=0)
+    small = np.abs(near) <= harmless
+    least: Array = np.max(np.where(small, np.abs(near), 0.0), axis=0)
+    sides = 1 + np.sum(np.diff(np.sort(np.where(small, 0.0, near), axis=0), axis=0) > _THE_SAME * spread, axis=0)
+    sides -= np.any(small, axis=0)  # where it stayed
+    jumps = (spread > least) & (distant < _LIKE_A_JUMP * spread) & (sides <= 2)
+    return np.where(jumps | ~np.isfinite(spread), least, spread)
+
+
 def _moves(position: int, gradient: Array, moved: Moved) -> Array:
-    """How far one gradient moved in each turn; nothing where backward failed."""
+    """How far one gradient moved in each turn, as (turns, entries); nothing where backward failed."""
     turns = [m[position] for m in moved if position in m and m[position].shape == gradient.shape]
-    moves: Array = np.array(turns or [gradient]) - gradient
+    moves: Array = np.array([turn.reshape(-1) for turn in turns or [gradient]]) - gradient.reshape(-1)
     return np.nan_to_num(moves, nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
 
@@ -215,9 +220,9 @@ def _real_arrays(case: Case, entries: Sequence[Any]) -> dict[int, Array]:
 
 
 def of_the_case(gradient: Array, case: Case) -> bool:
-    """Whether some array of the case is as large. Else none of it is copied: a broadcast one may fit no memory."""
+    """Whether some array of the case is as large, or it is small. Else none of it is copied: it may fit no memory."""
     assert case.outputs is not None
-    return any(gradient.size <= x.size for x in (*case.inputs, *case.outputs.arrays))
+    return gradient.size <= max(_WATCHED, *(x.size for x in (*case.inputs, *case.outputs.arrays)))
 
 
 def as_array(entry: Any) -> Array | None:

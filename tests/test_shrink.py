@@ -266,7 +266,7 @@ def test_what_comes_and_goes_is_looked_at_more_than_once() -> None:
     calls = itertools.count()
 
     def backward(grad: Array, out: Array, x: Array) -> Array:
-        return grad * (1.5 if x.size == 1 and next(calls) % 13 else 1.0 + 0.1 * (next(calls) % 2))
+        return grad * (1 + (next(calls) if x.size > 1 else next(calls) // 13))
 
     def forward(x: Array) -> Array:
         return x.copy()
