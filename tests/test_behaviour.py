@@ -1,6 +1,7 @@
 """GC302-GC305 and GC407: what backward and forward say when they are asked again, of something slightly different."""
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -393,3 +394,16 @@ def test_no_built_in_op_is_accused(name: str, dtype: str) -> None:
     report = check(BUILT_IN[name], seed=1, dtype=dtype, cases=3)
 
     assert codes(report) & BEHAVIOUR == set()
+
+
+def test_two_numbers_are_told_in_as_many_digits_as_tell_them_apart() -> None:
+    """ "1 is 1" would be no reason."""
+
+    def backward(grad: Array, out: Array, x: Array) -> Array:
+        return grad * (1 + 1e-9 * np.abs(grad))
+
+    finding = next(f for f in check(np.copy, backward, shapes=[(3,)], edges=False).findings if f.code == "GC302")
+    said = re.findall(r"is (-?[0-9.]+)[.;]", finding.message)
+
+    assert len(said) == 2
+    assert said[0] != said[1]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gradcheck_cli.analytic import again, least_rounding, unsteadiness
 from gradcheck_cli.blocks import largest, largest_finite, largest_gap
 from gradcheck_cli.case import Case
-from gradcheck_cli.checks.finding import Finding, Severity
+from gradcheck_cli.checks.finding import Finding, Severity, apart
 from gradcheck_cli.source import name_of
 from gradcheck_cli.stream import Stream, in_turn
 
@@ -38,6 +38,11 @@ class _Difference(NamedTuple):
     where: str
     got: float
     wanted: float
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Both numbers, as they are told."""
+        return apart(self.got, self.wanted)
 
 
 def check_behaviour(case: Case, gradients: Gradients, floors: Callable[[], Gradients]) -> list[Finding]:
@@ -84,7 +89,7 @@ def _all(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[
             "GC305",
             "nondeterministic",
             f"called again with the same arrays, {backward} gives another grad {{name}}{d.where}: "
-            f"{d.got:.6g} after {d.wanted:.6g}.",
+            f"{d.texts[0]} after {d.texts[1]}.",
             "keep nothing between calls, and take randomness from an input or a param",
         )
     # What an ulp changes as much, next to a singular matrix, neither memory nor the cotangent is to blame for.
@@ -100,8 +105,8 @@ def _all(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tuple[
                 d,
                 "GC304",
                 "wrong_for_noncontiguous",
-                f"grad {{name}}{d.where} is {d.got:.6g} for {case.layout} arrays; "
-                f"it is {d.wanted:.6g} for the same values in C order.",
+                f"grad {{name}}{d.where} is {d.texts[0]} for {case.layout} arrays; "
+                f"it is {d.texts[1]} for the same values in C order.",
                 "index and reshape arrays, do not read their memory: no order='K' or 'A', .strides, .base, as_strided",
             )
     yield from _linear(case, gradients, floors)
@@ -128,7 +133,7 @@ def _of_nothing(case: Case, gradients: Gradients, floors: Gradients) -> Iterator
             d,
             "GC303" if ignored else "GC302",
             "ignores_upstream" if ignored else "nonlinear_in_upstream",
-            f"for a cotangent of zeros, grad {{name}}{d.where} is {'still ' * ignored}{d.got:.6g}.",
+            f"for a cotangent of zeros, grad {{name}}{d.where} is {'still ' * ignored}{d.texts[0]}.",
             "multiply the local derivative by the upstream gradient, once",
         )
 
@@ -141,8 +146,8 @@ def _scaled(case: Case, gradients: Gradients, floors: Gradients, factor: float) 
             d,
             "GC302",
             "nonlinear_in_upstream",
-            f"for {factor:g} times the cotangent, grad {{name}}{d.where} is {d.got:.6g}; "
-            f"{factor:g} times the gradient is {d.wanted:.6g}.",
+            f"for {factor:g} times the cotangent, grad {{name}}{d.where} is {d.texts[0]}; "
+            f"{factor:g} times the gradient is {d.texts[1]}.",
             "the upstream gradient is a factor, once: no powers, absolute values or clipping of it",
         )
 
@@ -163,8 +168,8 @@ def _added(case: Case, gradients: Gradients, floors: Gradients) -> Iterator[tupl
             d,
             "GC302",
             "nonlinear_in_upstream",
-            f"with {what} added to the cotangent, grad {{name}}{d.where} is {d.got:.6g}; "
-            f"the sum of both gradients is {d.wanted:.6g}.",
+            f"with {what} added to the cotangent, grad {{name}}{d.where} is {d.texts[0]}; "
+            f"the sum of both gradients is {d.texts[1]}.",
             "a gradient is linear in the upstream gradient: what several outputs contribute adds up",
         )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import unsteadiness
 from gradcheck_cli.checks.directions import coordinates, directions_of, joint
-from gradcheck_cli.checks.finding import Finding, Severity
+from gradcheck_cli.checks.finding import Finding, Severity, apart
 from gradcheck_cli.checks.generalised import at_an_edge, forgive
 from gradcheck_cli.checks.hidden import excuse
 from gradcheck_cli.checks.judgement import Judgement, judge
@@ -240,12 +240,13 @@ def _difference(where: str, judgement: Judgement, row: int) -> str:
     claimed, measured = float(judgement.claimed[row]), judgement.measured
     size, bar = abs(float(measured.value[row])), float(measured.bar[row])
     relative = float(judgement.deviation[row]) / (size if size > bar else max(size, abs(claimed)))
+    ours, theirs = apart(claimed, float(measured.value[row]))
     if measured.outcome[row] == Outcome.KINK:
         low, high = (0.0 if abs(s[row]) <= measured.bar[row] else s[row] for s in (measured.low, measured.high))
         slopes = f"at this kink any slope from {low:.6g} to {high:.6g} would be right"
     else:
-        slopes = f"the numeric derivative is {measured.value[row]:.6g} +- {measured.bar[row]:.1g}"
-    return f"{where} is {claimed:.6g}; {slopes}: off by {_percent(relative)}."
+        slopes = f"the numeric derivative is {theirs} +- {bar:.1g}"
+    return f"{where} is {ours}; {slopes}: off by {_percent(relative)}."
 
 
 def _percent(relative: float) -> str:

@@ -65,3 +65,9 @@ class Finding:
             raise ValueError(f"{self.code} is not in the table of codes")
         if self.cause not in CAUSES:
             raise ValueError(f"{self.cause} is not in the table of causes")
+
+
+def apart(a: float, b: float) -> tuple[str, str]:
+    """Two numbers as text, in six digits, or in as many as tell them apart."""
+    texts = ((f"{a:.{digits}g}", f"{b:.{digits}g}") for digits in range(6, 18))
+    return next((pair for pair in texts if pair[0] != pair[1]), (f"{a:.6g}", f"{b:.6g}"))
