@@ -254,6 +254,16 @@ AXES: dict[str, Row] = {
             "np.swapaxes(b, -1, -2)",
         ),
     ),
+    "the output is not transposed": (
+        np.linalg.inv,
+        lambda grad, out, a: -out @ grad @ out,
+        [(3, 3)],
+        (
+            "not_transposed",
+            "With out transposed, backward agrees: it multiplies by out where it needs out^T.",
+            "np.swapaxes(out, -1, -2)",
+        ),
+    ),
     "the gradient is not transposed": (
         np.matmul,
         lambda grad, out, a, b: ((grad @ b.T).T, a.T @ grad),

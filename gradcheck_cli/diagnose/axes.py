@@ -7,7 +7,7 @@ is known.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,14 +32,22 @@ def transposed(e: Evidence) -> Cause | None:
                 name = e.case.op.names[position]
                 why = f"With {name} transposed, backward {agreement}: it multiplies by {name} where it needs {name}^T."
                 return Cause("not_transposed", why, f"np.swapaxes({name}, -1, -2)")
-    for number, w in enumerate(e.case.cotangents):
-        if w.ndim > 1:
-            turned = list(e.case.cotangents)
-            turned[number] = np.swapaxes(w, -1, -2)
-            if agreement := e.agreement(e.again(cotangents=turned)):
-                why = f"With the upstream gradient transposed, backward {agreement}."
-                return Cause("not_transposed", why, "np.swapaxes(grad, -1, -2)")
+    for outputs in _one_transposed(e.case.outputs.arrays if e.case.outputs else ()):
+        if agreement := e.agreement(e.again(outputs=outputs)):
+            why = f"With out transposed, backward {agreement}: it multiplies by out where it needs out^T."
+            return Cause("not_transposed", why, "np.swapaxes(out, -1, -2)")
+    for cotangents in _one_transposed(e.case.cotangents):
+        if agreement := e.agreement(e.again(cotangents=cotangents)):
+            why = f"With the upstream gradient transposed, backward {agreement}."
+            return Cause("not_transposed", why, "np.swapaxes(grad, -1, -2)")
     return None
+
+
+def _one_transposed(arrays: Sequence[Array]) -> Iterator[list[Array]]:
+    """The same arrays, each of the matrices among them transposed in turn."""
+    for number, x in enumerate(arrays):
+        if x.ndim > 1:
+            yield [*arrays[:number], np.swapaxes(x, -1, -2), *arrays[number + 1 :]]
 
 
 def _matters(e: Evidence, position: int, inputs: list[Array]) -> bool:

@@ -190,9 +190,13 @@ class Evidence:
         inputs: Sequence[Array] | None = None,
         cotangents: Sequence[Array] | None = None,
         params: Mapping[str, Any] | None = None,
+        outputs: Sequence[Array] | None = None,
     ) -> dict[int, Array]:
         """All gradients for other arguments of backward; forward is not asked."""
-        return again(self.case, inputs=inputs, cotangents=cotangents, params=params)
+        case = self.case
+        if outputs is not None and case.outputs is not None:
+            case = replace(case, outputs=replace(case.outputs, arrays=tuple(outputs)))
+        return again(case, inputs=inputs, cotangents=cotangents, params=params)
 
     def exchanged(self, change: Callable[[Array], Array]) -> Array | None:
         """This gradient when inputs, outputs and cotangents are changed in the same way; None where that fails."""
