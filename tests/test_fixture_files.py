@@ -232,7 +232,8 @@ def flipped(_: str, data: bytes) -> bytes:
 
 def declaring(shape: str) -> Callable[[str, bytes], bytes]:
     """A header that declares another shape, as long as it was."""
-    return lambda _, data: re.sub(rb"'shape': \(\d+,\), \}( *)", f"'shape': {shape}, }}    ".encode(), data)
+    text = f"'shape': {shape}, }}".encode()
+    return lambda _, data: re.sub(rb"'shape': \(\d+,\), \} *", lambda old: text.ljust(len(old[0])), data)
 
 
 CHANGES: dict[str, tuple[Callable[[str, bytes], bytes | None], list[str]]] = {
