@@ -287,6 +287,25 @@ def test_wrong_at_large_numbers_is_wrong() -> None:
     assert {f.case.edge for f in report.findings if f.code == "GC201"} == {"huge", "wide"}
 
 
+# Zeros
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.5, True), (1.0, True), (0.0, True), (1.5, False), (-0.5, False)])
+def test_pieces_may_meet_at_zero(share: float, passes: bool) -> None:
+    """min(relu(b), |a|) of two zeros: along b alone nothing moves, and beside them it is b, a, -a or 0."""
+
+    def forward(a: Array, b: Array) -> Array:
+        return np.minimum(np.maximum(b, 0), np.abs(a))
+
+    def backward(grad: Array, out: Array, a: Array, b: Array) -> tuple[Array, Array]:
+        takes_b = np.where(a == b, share, np.abs(a) > np.maximum(b, 0))
+        return grad * np.sign(a) * (np.abs(a) < np.maximum(b, 0)), grad * takes_b * (b >= 0)
+
+    op = Op(forward, backward, "(n),(n)->(n)", loops=False, samples=[([0.0, 1.0, 2.0], [0.0, 0.5, 3.0])])
+
+    assert (codes(check(op, cases=1, edges=False)) == set()) is passes
+
+
 # Near zero
 
 

@@ -148,6 +148,14 @@ def test_a_kink_has_two_slopes(f: Callable[[Any], Any], at: float, low: float, h
     assert found.bar[0, 0] < 1e-8
 
 
+def test_a_side_that_grows_steeper_and_steeper_is_followed_down() -> None:
+    """The slope of x log(x + 1e-6) changes until x is far below 1e-6."""
+    found = slope_of(lambda x: np.maximum(x, 0) * np.log(np.maximum(x, 0) + 1e-6), 0.0)
+
+    assert one(found)[2] == Outcome.KINK
+    assert abs(found.low[0, 0] - np.log(1e-6)) <= found.bar[0, 0] < 1e-2
+
+
 def test_a_kink_in_float32_has_two_slopes() -> None:
     """Single precision sees the corner of a relu as well."""
     found = slope_of(lambda x: np.maximum(x, 0), 0.0, dtype=np.float32)

@@ -42,7 +42,7 @@ _A_FEW_ULPS, _SCATTERED = (64.0, 89.0, 113.0), 256.0
 
 
 def at_an_edge(case: Case) -> bool:
-    """Whether several pieces of forward may meet at a case: it was made for that, or some of its numbers are equal."""
+    """Whether several pieces of forward may meet at a case: it was made for that, or has equal numbers, or zeros."""
     return bool(case.edge) or case.index < 0 or _tied(case)
 
 
@@ -61,13 +61,13 @@ def forgive(case: Case, oracle: Oracle, judgement: Judgement) -> Judgement:
         return judgement
     claimed, measured = judgement.claimed[rows], judgement.measured.take(rows)
     far, near = (_hull(case, oracle, directions, d, range(_NEIGHBOURS)) for d in (_FAR, _NEAR))
-    wide = near[1] - near[0] > np.maximum(far[1] - far[0], 0) / _SHRINKS
     slack = measured.bar
-    missed = np.flatnonzero(wide & ~((near[0] - slack <= claimed) & (claimed <= near[1] + slack)))
+    missed = np.flatnonzero(~((near[0] - slack <= claimed) & (claimed <= near[1] + slack)))
     if missed.size:
         more = range(_NEIGHBOURS, _MANY_NEIGHBOURS)
         low, high = _hull(case, oracle, [directions[row] for row in missed], _NEAR, more)
         near[0][missed], near[1][missed] = np.minimum(near[0][missed], low), np.maximum(near[1][missed], high)
+    wide = near[1] - near[0] > np.maximum(far[1] - far[0], 0) / _SHRINKS
     between = wide & (near[0] - slack <= claimed) & (claimed <= near[1] + slack)
     judgement = judgement.put(
         rows[between],
@@ -102,8 +102,8 @@ def _pieces_or_steps(case: Case, oracle: Oracle, judgement: Judgement, row: int)
 
 
 def _tied(case: Case) -> bool:
-    """Whether some numbers are equal: of many pieces, each point nearby shows one."""
-    return any(np.unique(x).size < x.size for x in case.inputs if x.dtype.kind in "fc")
+    """Whether some numbers are equal, or zero: of many pieces, each point nearby shows one."""
+    return any(np.unique(x).size < x.size or not np.all(x) for x in case.inputs if x.dtype.kind in "fc")
 
 
 def _beside(case: Case, oracle: Oracle, distance: float, numbers: range) -> Iterator[Oracle]:

@@ -131,8 +131,7 @@ def consider_sides(view: View, found: Conclusion, sides: Sides, kink: BoolArray,
     at = where[better]
     found.value[at] = found.low[at] = found.high[at] = nearer[better]
     found.bar[at] = tighter[better]
-    limited = np.where(a.bar <= b.bar, a.noise, b.noise)[better] < tighter[better] / 2
-    found.smaller[at] = limited & (tighter[better] > ONE_SIDED_TARGET * view.epsilon * np.abs(found.value[at]))
+    found.smaller[at] = np.where(a.bar <= b.bar, too_rough(view, a), too_rough(view, b))[better]
     found.larger[at] = False
     at = where[split]
     found.low[at] = np.minimum(a.value, b.value)[split]
@@ -143,8 +142,14 @@ def consider_sides(view: View, found: Conclusion, sides: Sides, kink: BoolArray,
     # A kink that the probe should have felt but did not is near the point, not at it.
     felt = (found.high[at] - found.low[at]) * view.width[at] > 64 * view.noise[at]
     near = felt & ~view.kinked[at]
-    found.smaller[at] = near
+    found.smaller[at] = near | (too_rough(view, a) | too_rough(view, b))[split]
     found.larger[at] = False
+
+
+def too_rough(view: View, side: Pick) -> BoolArray:
+    """Whether smaller steps would tell more of the slope of one side, as that of x log(x + 1e-6) at 0."""
+    limited = side.noise < side.bar / 2
+    return np.asarray(limited & (side.bar > ONE_SIDED_TARGET * view.epsilon * np.abs(side.value)))
 
 
 def name_troubles(view: View, found: Conclusion, noise: FloatArray) -> None:
