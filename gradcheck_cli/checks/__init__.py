@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_cli.analytic import gradients, rounding
-from gradcheck_cli.case import Case, widened
+from gradcheck_cli.case import Case, extended, widened
 from gradcheck_cli.checks.behaviour import check_behaviour
 from gradcheck_cli.checks.finding import VERDICTS, Finding, Severity, Verdict
 from gradcheck_cli.checks.forward import check_forward
@@ -69,8 +69,10 @@ def _coarser(case: Case, position: int) -> Array:
     floats = [y for y in case.outputs.arrays if y.dtype.kind in "fc"]
     outputs = max((float(np.max(np.abs(y), initial=0.0)) for y in floats), default=0.0)
     x = as_real(case.inputs[position])
-    # Where a backward divides by a small x, or numbers of 1e6 and 1e-6 meet, its own size is the unit.
-    least, times = (_SMALLEST if case.edge in SCALES else 1.0), (4.0 if case.edge == "wide" else 1.0)
+    # Where a backward divides by a small x, or numbers of 1e6 and 1e-6 meet, its own size is the unit. Of the former,
+    # long doubles know better.
+    small = case.edge == "wide" or (case.edge in SCALES and extended(case) is None)
+    least, times = (_SMALLEST if small else 1.0), (4.0 if case.edge == "wide" else 1.0)
     natural: Array = times * weights * outputs / np.maximum(np.abs(x.astype(np.float64)), least)
     # What cancels in single precision shows beside the double.
     epsilon = float(np.finfo(x.dtype).eps) if widened(case) is None else 2.0**-52
