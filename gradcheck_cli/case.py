@@ -208,7 +208,7 @@ def widened(case: Case) -> Case | None:
 
 
 def extended(case: Case) -> Case | None:
-    """A small double-precision case in long doubles, eleven bits more, if forward answers in these; None otherwise."""
+    """A small double-precision case in long doubles, if they have more digits here and forward answers in them."""
     if not _MORE_DIGITS or case.outputs is None:
         return None
     if sum(x.size for x in (*case.inputs, *case.outputs.arrays)) > _SLOW:

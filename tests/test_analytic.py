@@ -289,6 +289,7 @@ def test_what_cancels_is_no_kink() -> None:
     assert 1e-9 < abs(gradient - expected) < floor < 1e-5
 
 
+RANDOM = np.random.default_rng(0)
 LONG = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 
 
@@ -314,7 +315,7 @@ def test_what_cancels_to_a_few_digits_is_known_from_long_doubles(x: float) -> No
 @pytest.mark.parametrize(
     "backward",
     [
-        lambda grad, _out, x: grad * np.random.default_rng().uniform(1, 2, x.shape),
+        lambda grad, _out, x: grad * RANDOM.uniform(1, 2, x.shape),
         lambda grad, _out, x: grad * (2 if x.itemsize == 8 and x is THE_INPUT[0] else 1),
     ],
     ids=["random", "by identity"],
